@@ -1,0 +1,26 @@
+"""Writes the one event that every authentication decision leaves, in the transaction that decides."""
+
+from sqlalchemy import Connection
+
+from app.context import Context
+from app.store.events import Event, add_event
+
+
+def record(conn: Connection, ctx: Context, type: str, reason: str = "") -> None:
+    """`type` is Auth0's log code; `reason` is for the administrator only."""
+    facts = ctx.facts
+    event = Event(
+        at=ctx.now,
+        type=type,
+        reason=reason,
+        ip=ctx.ip,
+        request_id=ctx.request_id,
+        realm=facts.realm,
+        client_id=facts.client_id,
+        user_id=facts.user_id,
+        user_name=facts.user_name,
+        user_agent=ctx.user_agent[:300],
+        factor=facts.factor,
+        details=facts.details,
+    )
+    add_event(conn, event)

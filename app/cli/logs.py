@@ -1,0 +1,105 @@
+"""`belay logs`: the audit log."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TypeVar
+
+import click
+
+from app.cli.shared import json_option, opened, show_all
+from app.store import events as rows
+from app.store.base import Database
+from app.store.events import Event
+from app.tokens.identity import iso
+
+COLUMNS = ("at", "type", "reason", "realm", "client_id", "user_id", "ip", "factor")
+POLL_SECONDS = 0.5
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _filtered(command: Command) -> Command:
+    for option in (
+        json_option,
+        click.option("--client", "client_id", default=None),
+        click.option("--user", "user_id", default=None, help="User id."),
+        click.option("--realm", default=None),
+        click.option("--type", "type_", default=None, help="Log type code, e.g. fp or seotpft."),
+    ):
+        command = option(command)
+    return command
+
+
+def _view(event: Event) -> dict[str, object]:
+    return asdict(event)
+
+
+@click.group()
+def logs() -> None:
+    """The audit log: one event for every authentication decision."""
+
+
+@logs.command("list")
+@click.option("--limit", default=50, show_default=True, help="How many of the newest.")
+@_filtered
+def list_(
+    limit: int,
+    type_: str | None,
+    realm: str | None,
+    user_id: str | None,
+    client_id: str | None,
+    as_json: bool,
+) -> None:
+    """List the newest events, oldest first."""
+    with opened() as ctx, ctx.db.read() as conn:
+        found = rows.list_events(
+            conn, limit=limit, type=type_, realm=realm, user_id=user_id, client_id=client_id
+        )
+    show_all([_view(event) for event in found], COLUMNS, as_json)
+
+
+@logs.command()
+@_filtered
+def follow(
+    type_: str | None, realm: str | None, user_id: str | None, client_id: str | None, as_json: bool
+) -> None:
+    """Print events as they happen, until Ctrl-C. With --json, one object a line."""
+    with opened() as ctx:
+        after = _last_id(ctx.db)
+        seen: set[int] = set()
+        while True:
+            with ctx.db.read() as conn:
+                # Ids are given out before they are committed: look a little behind the newest one.
+                found = rows.list_events(
+                    conn,
+                    limit=500,
+                    after=max(0, after - 50),
+                    type=type_,
+                    realm=realm,
+                    user_id=user_id,
+                    client_id=client_id,
+                )
+            for event in found:
+                event_id = event.id or 0
+                if event_id in seen or (not seen and event_id <= after):
+                    continue
+                seen.add(event_id)
+                after = max(after, event_id)
+                _print_line(event, as_json)
+            seen = {event_id for event_id in seen if event_id > after - 100} | {after}
+            time.sleep(POLL_SECONDS)
+
+
+def _last_id(db: Database) -> int:
+    with db.read() as conn:
+        newest = rows.list_events(conn, limit=1)
+    return newest[-1].id or 0 if newest else 0
+
+
+def _print_line(event: Event, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_view(event) | {"at": iso(event.at)}, ensure_ascii=False))
+    else:
+        show_all([_view(event)], COLUMNS, as_json=False)

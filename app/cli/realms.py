@@ -1,0 +1,115 @@
+"""`belay realms`: separate user directories."""
+
+import click
+
+from app import accounts
+from app.cli.shared import confirm, get_client, get_realm, json_option, opened, show, show_all, yes_option
+from app.store import realms as rows
+from app.store import tenant
+from app.store.realms import Realm
+
+
+def _view(realm: Realm, default: str | None, client_ids: list[str]) -> dict[str, object]:
+    return {
+        "id": realm.id,
+        "name": realm.name,
+        "kind": realm.kind,
+        "mfa_mode": realm.mfa_mode or "when_enrolled (nobody set it)",
+        "enabled": realm.is_enabled,
+        "default": realm.name == default,
+        "brute_force_protection": realm.has_brute_force_protection,
+        "clients": client_ids,
+        "created_at": realm.created_at,
+    }
+
+
+@click.group()
+def realms() -> None:
+    """Realms: separate user directories, each with its own MFA policy."""
+
+
+@realms.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the realms."""
+    with opened() as ctx, ctx.db.read() as conn:
+        default = tenant.get_tenant(conn).default_directory
+        found = [_view(r, default, rows.list_clients_of(conn, r.id)) for r in rows.list_realms(conn)]
+    show_all(found, ("name", "kind", "mfa_mode", "enabled", "default", "id"), as_json)
+
+
+@realms.command("show")
+@click.argument("name")
+@json_option
+def show_(name: str, as_json: bool) -> None:
+    """Show one realm."""
+    with opened() as ctx, ctx.db.read() as conn:
+        realm = get_realm(conn, name)
+        clients = rows.list_clients_of(conn, realm.id)
+        view = _view(realm, tenant.get_tenant(conn).default_directory, clients)
+    show(view, as_json)
+
+
+@realms.command()
+@click.argument("name")
+@click.option("--kind", default="database", help="Where its people are kept.", show_default=True)
+@click.option("--mfa", default=None, help="MFA mode: never, when_enrolled, always, inherit.")
+@click.option("--client", "client_ids", multiple=True, help="Client that may use it; repeatable.")
+@click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
+@json_option
+def create(
+    name: str, kind: str, mfa: str | None, client_ids: tuple[str, ...], is_default: bool, as_json: bool
+) -> None:
+    """Create a realm."""
+    with opened() as ctx, ctx.db.write() as conn:
+        realm = accounts.create_realm(conn, name, ctx.now, kind=kind)
+        if mfa is not None:
+            accounts.set_mfa_mode(conn, realm, mfa)
+        rows.set_clients_of(conn, realm.id, [get_client(conn, c).id for c in client_ids])
+        if is_default:
+            tenant.update_tenant(conn, default_directory=name)
+        view = _view(get_realm(conn, name), name if is_default else None, list(client_ids))
+    show(view, as_json)
+
+
+@realms.command()
+@click.argument("name")
+@click.option("--enable/--disable", "is_enabled", default=None, help="A disabled realm lets nobody in.")
+@click.option("--add-client", multiple=True, help="Client that may use it from now on; repeatable.")
+@click.option("--remove-client", multiple=True, help="Client that may not any more; repeatable.")
+@click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
+@click.option("--brute-force/--no-brute-force", default=None, help="Count wrong passwords.")
+def update(
+    name: str,
+    is_enabled: bool | None,
+    add_client: tuple[str, ...],
+    remove_client: tuple[str, ...],
+    is_default: bool,
+    brute_force: bool | None,
+) -> None:
+    """Change a realm. Its MFA mode is set with `belay policy set`."""
+    with opened() as ctx, ctx.db.write() as conn:
+        realm = get_realm(conn, name)
+        if is_enabled is not None:
+            rows.update_realm(conn, realm.id, is_enabled=is_enabled)
+        if brute_force is not None:
+            rows.update_realm(conn, realm.id, has_brute_force_protection=brute_force)
+        if add_client or remove_client:
+            known = set(rows.list_clients_of(conn, realm.id))
+            known |= {get_client(conn, client_id).id for client_id in add_client}
+            rows.set_clients_of(conn, realm.id, sorted(known - set(remove_client)))
+        if is_default:
+            tenant.update_tenant(conn, default_directory=realm.name)
+
+
+@realms.command()
+@click.argument("name")
+@yes_option
+def delete(name: str, yes: bool) -> None:
+    """Delete a realm with all its people."""
+    confirm(f"Delete the realm {name} and everybody in it?", yes)
+    with opened() as ctx, ctx.db.write() as conn:
+        realm = get_realm(conn, name)
+        rows.remove_realm(conn, realm.id)
+        if tenant.get_tenant(conn).default_directory == realm.name:
+            tenant.update_tenant(conn, default_directory=None)

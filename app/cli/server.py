@@ -1,0 +1,163 @@
+"""`belay serve`, `belay doctor`, `belay config`."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import click
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from app import accounts, settings
+from app.cli.shared import (
+    EXIT_CONFIGURATION,
+    EXIT_NOT_READY,
+    Failed,
+    json_option,
+    load_settings,
+    open_here,
+    require_schema,
+    show_all,
+)
+from app.context import Server
+from app.errors import Refusal
+from app.store import realms, schema, signing_keys, tenant
+from app.tokens.signing import DEFAULT_ALGORITHM
+
+MAX_HEADER_BYTES = 32 * 1024
+
+
+def run(server: Server) -> None:
+    """Serve until a signal. Runs in the foreground; workers are processes of their own."""
+    found = server.settings
+    server.db.dispose()
+    Granian(
+        "app:create_app",
+        factory=True,
+        interface=Interfaces.WSGI,
+        address=found.host,
+        port=found.port,
+        workers=found.workers,
+        blocking_threads=found.threads,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADER_BYTES, header_read_timeout=10_000),
+        backlog=1024,
+        log_enabled=True,
+        log_level="warning",  # type: ignore[arg-type]
+        respawn_failed_workers=True,
+        workers_kill_timeout=10,
+        ssl_cert=found.tls_cert,
+        ssl_key=found.tls_key,
+        process_name="belay",
+    ).serve()
+
+
+@click.command()
+@click.option("--migrate", is_flag=True, help="Bring the database's schema up to date first.")
+def serve(migrate: bool) -> None:
+    """Run the production server.
+
+    Refuses to start on a database with another schema unless --migrate is given.
+    """
+    server = open_here()
+    try:
+        if migrate:
+            schema.upgrade(server.db)
+        require_schema(server)
+        accounts.install(server, datetime.now(UTC))
+    except Refusal as error:
+        raise Failed(f"the database does not answer ({error.reason})", EXIT_NOT_READY) from None
+    click.echo(
+        f"belay {version('belay')} at {server.settings.issuer}: {server.settings.workers} workers, "
+        f"one password hash takes {server.passwords.milliseconds:.1f} ms",
+        err=True,
+    )
+    run(server)
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Look for what would stop people from logging in, and say what to do."""
+    server = open_here()
+    found: list[dict[str, object]] = []
+
+    def note(what: str, ok: bool, text: str) -> None:
+        found.append({"check": what, "ok": ok, "says": text})
+
+    try:
+        with server.db.read() as conn:
+            at = schema.current(conn)
+            is_current = at == schema.head()
+            note("database", True, "SQLite" if server.db.is_sqlite else "PostgreSQL")
+            note("schema", is_current, f"version {at}" if is_current else "run: belay db upgrade")
+            if is_current:
+                signers = signing_keys.list_signers(conn)
+                note(
+                    "signing key", DEFAULT_ALGORITHM in signers, ", ".join(signers) or "run: belay db upgrade"
+                )
+                try:
+                    for signer in signers.values():
+                        server.keyring.open(signer.sealed_private, f"signing_keys/{signer.kid}")
+                    note("key ring", True, str(server.settings.keyring_path))
+                except Exception as error:
+                    note("key ring", False, f"{error}; restore the key ring that belongs to this database")
+                known = realms.list_realms(conn)
+                note("realms", bool(known), f"{len(known)}" if known else "run: belay realms create NAME")
+                default = tenant.get_tenant(conn).default_directory
+                text = default or "none: the plain password grant needs `belay realms update NAME --default`"
+                note("default realm", True, text)
+    except Refusal as error:
+        note("database", False, f"does not answer ({error.reason}); check BELAY_DATABASE_URL")
+    fast = server.passwords.milliseconds
+    note(
+        "password hash", True, f"{fast:.1f} ms with {server.settings.hash_memory_kib} KiB, {_argon2_build()}"
+    )
+    mode = os.stat(server.settings.instance).st_mode & 0o777
+    note("instance folder", mode == 0o700, f"{server.settings.instance} ({mode:o})")
+    is_local = server.settings.issuer.startswith("http://")
+    note("public address", True, server.settings.issuer + (" (this machine only)" if is_local else ""))
+    note("breached passwords", True, "not checked: no source is configured")
+    if as_json:
+        show_all(found, (), True)
+    else:
+        for line in found:
+            click.echo(f"{'ok  ' if line['ok'] else 'BAD '} {line['check']}: {line['says']}")
+    if not all(line["ok"] for line in found):
+        sys.exit(EXIT_NOT_READY)
+
+
+def _argon2_build() -> str:
+    """Whether the AVX2 build was taken; its files carry no tag of their own, so the installer leaves a mark."""
+    mark = os.path.join(sys.prefix, ".argon2-avx2")
+    return (
+        "built for AVX2" if os.path.exists(mark) else "the portable wheel (a build for AVX2 is twice as fast)"
+    )
+
+
+@click.group()
+def config() -> None:
+    """Settings."""
+
+
+@config.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Print every setting with its value and where it comes from; secrets are masked."""
+    found = load_settings()
+    lines = []
+    for name in settings.Settings.model_fields:
+        value = getattr(found, name)
+        variable = settings.variable(name)
+        is_secret = name.endswith("secret") or name == "database_url" and "@" in str(value)
+        source = (
+            "environment" if variable in os.environ or variable + "_FILE" in os.environ else "file or default"
+        )
+        shown = "***" if is_secret and value else str(value)
+        lines.append({"variable": variable, "value": shown, "source": source})
+    show_all(lines, ("variable", "value", "source"), as_json)
+
+
+__all__ = ["EXIT_CONFIGURATION", "config", "doctor", "run", "serve"]

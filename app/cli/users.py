@@ -1,0 +1,167 @@
+"""`belay users`: people."""
+
+import sys
+
+import click
+
+from app import accounts
+from app.cli.shared import (
+    Failed,
+    confirm,
+    get_realm,
+    get_user,
+    json_option,
+    opened,
+    show,
+    show_all,
+    yes_option,
+)
+from app.store import authenticators
+from app.store import users as rows
+from app.store.users import User
+
+realm_option = click.option("--realm", "realm_name", required=True, help="The realm they are in.")
+
+
+def _view(user: User) -> dict[str, object]:
+    return {
+        "user_id": user.id,
+        "email": user.email,
+        "email_verified": user.email_verified,
+        "username": user.username,
+        "phone_number": user.phone_number,
+        "name": user.name,
+        "blocked": user.is_blocked,
+        "created_at": user.created_at,
+    }
+
+
+def _read_password(password_stdin: bool) -> str:
+    if password_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+
+
+@click.group()
+def users() -> None:
+    """People: accounts, blocks, second factors."""
+
+
+@users.command("list")
+@realm_option
+@click.option("--limit", default=100, show_default=True)
+@json_option
+def list_(realm_name: str, limit: int, as_json: bool) -> None:
+    """List the people of a realm."""
+    with opened() as ctx, ctx.db.read() as conn:
+        found = [_view(user) for user in rows.list_users(conn, get_realm(conn, realm_name).id, limit)]
+    show_all(found, ("user_id", "email", "username", "blocked", "created_at"), as_json)
+
+
+@users.command("show")
+@click.argument("who")
+@realm_option
+@json_option
+def show_(who: str, realm_name: str, as_json: bool) -> None:
+    """Show one person, with second factors."""
+    with opened() as ctx, ctx.db.read() as conn:
+        user = get_user(conn, get_realm(conn, realm_name), who)
+        factors = [
+            f"{a.id} ({'active' if a.is_active else 'disabled' if a.disabled_at else 'unconfirmed'})"
+            for a in authenticators.list_authenticators(conn, user.id)
+        ]
+    show(_view(user) | {"authenticators": factors}, as_json)
+
+
+@users.command()
+@click.argument("identifier")
+@realm_option
+@click.option("--username", default=None, help="A username beside the e-mail address.")
+@click.option("--phone", default=None, help="A phone number like +491701234567.")
+@click.option("--name", default=None)
+@click.option("--verified", is_flag=True, help="The e-mail address is known to be theirs.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--generate", is_flag=True, help="Make up a password and print it, this once.")
+@json_option
+def create(
+    identifier: str,
+    realm_name: str,
+    username: str | None,
+    phone: str | None,
+    name: str | None,
+    verified: bool,
+    password_stdin: bool,
+    generate: bool,
+    as_json: bool,
+) -> None:
+    """Create a person, by e-mail address or username."""
+    password = accounts.initial_password() if generate else _read_password(password_stdin)
+    with opened() as ctx:
+        password_hash = accounts.hash_new_password(ctx.server, password)
+        with ctx.db.write() as conn:
+            realm = get_realm(conn, realm_name)
+            is_email = "@" in identifier
+            user = accounts.new_user(
+                realm,
+                ctx.now,
+                email=identifier if is_email else None,
+                email_verified=verified,
+                username=username if is_email else identifier,
+                phone_number=phone,
+                name=name,
+            )
+            accounts.create_user(conn, user, password_hash)
+    show(_view(user) | ({"password": password} if generate else {}), as_json)
+
+
+@users.command()
+@click.argument("who")
+@realm_option
+@click.option("--password-stdin", is_flag=True, help="Set a password, read from standard input.")
+@click.option("--block/--unblock", "is_blocked", default=None, help="A blocked person gets in nowhere.")
+def update(who: str, realm_name: str, password_stdin: bool, is_blocked: bool | None) -> None:
+    """Change a person. A new password or a block ends all their tokens."""
+    if not password_stdin and is_blocked is None:
+        raise Failed("nothing to change; see --help", 2)
+    with opened() as ctx:
+        new_hash = accounts.hash_new_password(ctx.server, _read_password(True)) if password_stdin else None
+        with ctx.db.write() as conn:
+            user = get_user(conn, get_realm(conn, realm_name), who)
+            if new_hash is not None:
+                accounts.set_password(conn, ctx, user, new_hash)
+            if is_blocked is not None:
+                accounts.set_blocked(conn, ctx, user, is_blocked)
+
+
+@users.command()
+@click.argument("who")
+@realm_option
+@yes_option
+def delete(who: str, realm_name: str, yes: bool) -> None:
+    """Delete a person."""
+    confirm(f"Delete {who}?", yes)
+    with opened() as ctx, ctx.db.write() as conn:
+        accounts.remove_user(conn, ctx, get_user(conn, get_realm(conn, realm_name), who))
+
+
+@users.command("reset-mfa")
+@click.argument("who")
+@realm_option
+@yes_option
+def reset_mfa(who: str, realm_name: str, yes: bool) -> None:
+    """Remove every second factor of a person and end their tokens."""
+    confirm(f"Remove every second factor of {who}?", yes)
+    with opened() as ctx, ctx.db.write() as conn:
+        user = get_user(conn, get_realm(conn, realm_name), who)
+        kinds = accounts.reset_factors(conn, ctx, user)
+    click.echo(f"removed: {', '.join(kinds) or 'nothing'}")
+
+
+@users.command()
+@click.argument("who")
+@realm_option
+def unblock(who: str, realm_name: str) -> None:
+    """Forget the wrong passwords and guesses of a person or name."""
+    with opened() as ctx, ctx.db.write() as conn:
+        forgotten = accounts.unblock(conn, ctx, get_realm(conn, realm_name), who)
+    click.echo(f"forgotten: {forgotten} address{'' if forgotten == 1 else 'es'}")

@@ -1,0 +1,84 @@
+"""What is handed down: the server (as long as the process), and the context of one request."""
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.crypto import Keyring
+from app.gate import Gate
+from app.passwords import Passwords
+from app.settings import Settings
+from app.store.base import Database
+
+
+@dataclass(frozen=True)
+class Server:
+    settings: Settings
+    db: Database
+    keyring: Keyring
+    passwords: Passwords
+    private_keys: dict[str, object] = field(default_factory=dict, repr=False)
+    """Opened signing keys by kid: a kid never gets another key, so an entry never goes stale."""
+
+
+def open_server(settings: Settings) -> Server:
+    """Open what a process needs; makes the instance folder and key ring where they are missing.
+
+    Raises OSError or crypto.SealBroken when they cannot be read.
+    """
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.stat(settings.instance).st_mode & 0o077:
+        os.chmod(settings.instance, 0o700)
+    slots = settings.instance / "gate"
+    slots.mkdir(mode=0o700, exist_ok=True)
+    Keyring.create(settings.keyring_path)
+    gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds)
+    passwords = Passwords(
+        gate, memory_kib=settings.hash_memory_kib, passes=settings.hash_time, lanes=settings.hash_lanes
+    )
+    old_mask = os.umask(0o077)  # the embedded database is created on first use
+    try:
+        db = Database(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+        if db.is_sqlite:
+            with db.engine.connect():
+                pass
+    finally:
+        os.umask(old_mask)
+    return Server(settings, db, Keyring(settings.keyring_path), passwords)
+
+
+@dataclass
+class Facts:
+    """What is known of a request so far, for its one event."""
+
+    realm: str | None = None
+    client_id: str | None = None
+    user_id: str | None = None
+    user_name: str | None = None
+    factor: str | None = None
+    details: dict[str, object] = field(default_factory=dict)
+    success_event: str = "s"
+    failure_event: str = "f"
+
+
+@dataclass(frozen=True)
+class Context:
+    server: Server
+    now: datetime
+    """Aware UTC, read once a request: every comparison in it is with the same moment."""
+    ip: str
+    user_agent: str = ""
+    request_id: str = ""
+    facts: Facts = field(default_factory=Facts)
+
+    @property
+    def db(self) -> Database:
+        return self.server.db
+
+    @property
+    def settings(self) -> Settings:
+        return self.server.settings
+
+    @property
+    def issuer(self) -> str:
+        return self.server.settings.issuer

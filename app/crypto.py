@@ -1,0 +1,129 @@
+"""Randomness, digests, and sealing of secrets at rest.
+
+Passwords have a file of their own (`passwords.py`); signatures live in `tokens/`.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import string
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+NONCE_BYTES = 12  # the size AES-GCM is specified for; random per seal, far below 2**32 seals a key
+
+
+class SealBroken(Exception):
+    """A sealed secret cannot be opened: wrong key, another row's secret, or damage."""
+
+
+def random_token() -> str:
+    """256 random bits, base64url."""
+    return secrets.token_urlsafe(32)
+
+
+def random_id(length: int = 16, alphabet: str = string.ascii_letters + string.digits) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def digest(secret: str) -> str:
+    """SHA-256, hex: how every secret of 112 bits or more is kept. Too fast for anything a person chose."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Keyring:
+    """The keys that seal secrets: a file outside the database, first key seals, all of them open.
+
+    The file is read again when it changes, so a key is added without restarting anything.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._keys: dict[str, AESGCM] = {}
+        self._current = ""
+        self._load()
+
+    @staticmethod
+    def create(path: Path) -> None:
+        """Make a ring with one key unless the file exists."""
+        if not path.exists():
+            _write_ring(path, [_new_key()])
+
+    def _load(self) -> None:
+        found = self._path.stat()
+        stamp = (found.st_mtime_ns, found.st_size)
+        if stamp == self._stamp:
+            return
+        try:
+            entries = json.loads(self._path.read_text("ascii"))["keys"]
+            keys = {entry["kid"]: AESGCM(base64.b64decode(entry["key"])) for entry in entries}
+            current = entries[0]["kid"]
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise SealBroken(f"the key ring {self._path} is damaged") from error
+        self._keys, self._current, self._stamp = keys, current, stamp
+
+    def _refresh(self) -> None:
+        """Losing the file while running must not lose logins: keys already read keep serving."""
+        try:
+            self._load()
+        except (OSError, SealBroken):
+            if not self._keys:
+                raise
+
+    @property
+    def current(self) -> str:
+        self._refresh()
+        return self._current
+
+    def seal(self, secret: bytes, owner: str) -> str:
+        """Encrypt for one owner, e.g. `authenticators/totp|dev_x`, to which the ciphertext is bound."""
+        kid = self.current
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._keys[kid].encrypt(nonce, secret, owner.encode())
+        return f"{kid}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def open(self, sealed: str, owner: str) -> bytes:
+        """Decrypt, or raise SealBroken."""
+        kid, _, text = sealed.partition(".")
+        if kid not in self._keys:
+            self._refresh()
+        try:
+            raw = base64.urlsafe_b64decode(text)
+            return self._keys[kid].decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode())
+        except (KeyError, ValueError, InvalidTag) as error:
+            raise SealBroken(f"cannot open the secret of {owner} with key {kid}") from error
+
+    def add_key(self) -> str:
+        """Put a new key in front; it seals from now on. Returns its id."""
+        entry = _new_key()
+        _write_ring(self._path, [entry, *self._entries()])
+        self._load()
+        return entry["kid"]
+
+    def forget_old_keys(self) -> None:
+        _write_ring(self._path, self._entries()[:1])
+        self._load()
+
+    def _entries(self) -> list[dict[str, str]]:
+        return list(json.loads(self._path.read_text("ascii"))["keys"])
+
+
+def _new_key() -> dict[str, str]:
+    key = base64.b64encode(AESGCM.generate_key(256)).decode()
+    return {"kid": random_id(8, string.ascii_lowercase + string.digits), "key": key}
+
+
+def _write_ring(path: Path, entries: list[dict[str, str]]) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"keys": entries}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,22 @@
+"""People whose passwords are kept here."""
+
+from sqlalchemy import Connection
+
+from app.context import Context
+from app.directories.directory import Found
+from app.identifiers import normal_key
+from app.store.realms import Realm
+from app.store.users import User, find_user_by_key
+
+
+class DatabaseDirectory:
+    def look_up(self, conn: Connection, realm: Realm, username: str) -> User | None:
+        # A name that cannot exist is looked up all the same: the work must not tell.
+        return find_user_by_key(conn, realm.id, normal_key(username) or "")
+
+    def authenticate(self, ctx: Context, user: User | None, password: str) -> Found:
+        passwords = ctx.server.passwords
+        verdict = passwords.verify(password, user.password_hash if user else None)
+        if user is None or not verdict.is_right:
+            return Found(user, False)
+        return Found(user, True, passwords.hash(password) if verdict.is_stale else None)

@@ -1,0 +1,98 @@
+"""The hashing gate: at most one password hash per core over all worker processes, the rest waits outside.
+
+Hashes beyond the cores only slow each other down (memory bandwidth), and every thread that ever hashed keeps its
+19 MiB. So a few threads of each process do all hashing, and each holds one of the machine's slots, a locked file,
+while it does: the lock of a process that dies is released by the kernel. Waiting is bounded in time.
+"""
+
+import fcntl
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.0005  # a slot passes between processes at most this late: a fortieth of one hash
+TURNS = 8  # hashes in a row on one slot before other processes get their chance
+
+
+class GateFull(Exception):
+    """No turn to hash within the allowed time."""
+
+
+class Gate:
+    def __init__(self, folder: Path, slots: int, wait_seconds: float) -> None:
+        self._files = [folder / f"slot-{number}" for number in range(slots)]
+        self._wait_seconds = wait_seconds
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._owner = 0
+        self._starting = threading.Lock()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do the work in its turn. Raises GateFull when no turn came in time."""
+        self._start()
+        turn: Future[T] = Future()
+        self._jobs.put((turn, work))
+        try:
+            return turn.result(timeout=self._wait_seconds)
+        except TimeoutError:
+            if turn.cancel():
+                raise GateFull from None
+            return turn.result()  # it has begun: one hash more to wait
+
+    def _start(self) -> None:
+        """Threads do not survive a fork, so they are started in the process that uses them."""
+        if self._owner == os.getpid():
+            return
+        with self._starting:
+            if self._owner != os.getpid():
+                for number in range(len(self._files)):
+                    threading.Thread(target=self._serve, args=(number,), name="hash", daemon=True).start()
+                self._owner = os.getpid()
+
+    def _serve(self, number: int) -> None:
+        # One's own slot first: workers that equal cores in number then never meet.
+        order = self._files[number:] + self._files[:number]
+        slots = [os.open(file, os.O_RDWR | os.O_CREAT, 0o600) for file in order]
+        while True:
+            turn, work = self._jobs.get()
+            held = _take(slots, turn)
+            if held is None:
+                continue
+            try:
+                _do(turn, work)
+                for _ in range(TURNS):
+                    try:
+                        turn, work = self._jobs.get_nowait()
+                    except queue.Empty:
+                        break
+                    _do(turn, work)
+            finally:
+                fcntl.flock(held, fcntl.LOCK_UN)
+
+
+def _take(slots: list[int], turn: Future[Any]) -> int | None:
+    """Lock the first free slot; None when whoever asked has gone away meanwhile."""
+    while not turn.cancelled():
+        for slot in slots:
+            try:
+                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            return slot
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _do(turn: Future[Any], work: Callable[[], Any]) -> None:
+    if not turn.set_running_or_notify_cancel():
+        return
+    try:
+        turn.set_result(work())
+    except BaseException as error:  # whatever it is belongs to the caller, and this thread must live
+        turn.set_exception(error)

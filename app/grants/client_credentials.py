@@ -1,0 +1,58 @@
+"""RFC 6749 4.4: a client for itself, with the scopes that its client grant on the API has."""
+
+from app import audit
+from app.context import Context
+from app.errors import AccessDenied, TemporarilyUnavailable
+from app.grants.grant import Grant, Param, TokenRequest
+from app.store import apis, signing_keys, tenant
+from app.tokens import access, audience, scope
+from app.tokens.issue import TokenSet
+
+NO_AUDIENCE = "Non-global clients are not allowed access to APIv1"
+NO_CLIENT_GRANT = (
+    'Client is not authorized to access "{audience}". You need to create a "client-grant" associated to this API. '
+    "See: https://auth0.com/docs/api/v2#!/Client_Grants/post_client_grants"
+)
+SCOPE_NOT_GRANTED = "Client has not been granted scopes: {scopes}"
+
+
+def handle(ctx: Context, request: TokenRequest) -> TokenSet:
+    client = request.client
+    requested = scope.parse(request.params.get("scope", ""))
+    with ctx.db.read() as conn:
+        wanted = request.params.get("audience") or tenant.get_tenant(conn).default_audience
+        if not wanted:
+            raise AccessDenied(NO_AUDIENCE, reason="no_audience")
+        target = audience.resolve(conn, ctx.issuer, wanted)
+        granted = apis.find_client_grant(conn, client.id, target.api_id)
+        signers = signing_keys.list_signers(conn)
+    if granted is None:
+        raise AccessDenied(NO_CLIENT_GRANT.format(audience=wanted), reason="no_client_grant")
+    missing = [word for word in requested if word not in granted]
+    if missing:
+        raise AccessDenied(SCOPE_NOT_GRANTED.format(scopes=" ".join(missing)), reason="scope_not_granted")
+    given = requested or granted
+    if target.alg not in signers:
+        raise TemporarilyUnavailable(reason="no_signing_key")
+    token = access.sign_access_token(
+        ctx,
+        signers[target.alg],
+        subject=f"{client.id}@clients",
+        client_id=client.id,
+        audience=target,
+        scope=given,
+        gty=("client-credentials",),
+    )
+    with ctx.db.write() as conn:
+        audit.record(conn, ctx, ctx.facts.success_event)
+    return TokenSet(token, target.token_seconds, scope=" ".join(given) or None)
+
+
+GRANT = Grant(
+    "client_credentials",
+    (Param("audience"), Param("scope", is_list=True)),
+    handle,
+    "seccft",
+    "feccft",
+    is_for_public_clients=False,
+)

@@ -1,0 +1,107 @@
+"""The phases that every token request passes, in the order in which refusals may be told."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from app import audit
+from app.context import Context
+from app.errors import (
+    InvalidRequest,
+    Refusal,
+    TemporarilyUnavailable,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
+from app.grants import GRANTS, client_auth
+from app.grants.client_auth import Authenticated
+from app.grants.grant import Grant, TokenRequest
+from app.tokens.issue import TokenSet
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came: members of its body, and the headers that a grant request has."""
+
+    members: Mapping[str, object]
+    authorization: str | None = None
+    forwarded_for: str | None = None
+
+
+def exchange(ctx: Context, asked: Asked) -> TokenSet:
+    """Answer a token request. Raises a Refusal; whichever way it ends, one event tells of it."""
+    grant_type = text_member(asked.members, "grant_type")
+    if grant_type is None:
+        raise InvalidRequest("Missing required parameter: grant_type", reason="no_grant_type")
+    grant = GRANTS.get(grant_type)
+    if grant is None:
+        raise UnsupportedGrantType(reason="unknown_grant_type")
+    ctx.facts.success_event, ctx.facts.failure_event = grant.success_event, grant.failure_event
+    try:
+        return _exchange(ctx, grant, asked)
+    except Refusal as refusal:
+        record_refusal(ctx, refusal)
+        raise
+
+
+def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
+    authenticated = identify(ctx, asked)
+    client = authenticated.client
+    if grant.grant_type not in client.grant_types:
+        raise UnauthorizedClient(grant.grant_type, reason="grant_not_allowed")
+    if client.auth_method == "none" and not grant.is_for_public_clients:
+        raise UnauthorizedClient(grant.grant_type, reason="public_client")
+    params: dict[str, str] = {}
+    for param in grant.params:
+        value = text_member(asked.members, param.name, takes_list=param.is_list)
+        if value is not None:
+            params[param.name] = value
+        elif param.is_required:
+            raise InvalidRequest(f"Missing required parameter: {param.name}", reason=f"no_{param.name}")
+    ctx = replace(ctx, ip=_end_user_ip(ctx, authenticated, asked.forwarded_for))
+    return grant.handle(ctx, TokenRequest(client, params))
+
+
+def identify(ctx: Context, asked: Asked) -> Authenticated:
+    """Authenticate the client of a request. Raises InvalidRequest, InvalidClient, AccessDenied."""
+    named = {name: text_member(asked.members, name) for name in client_auth.PARAMS}
+    present = {name: value for name, value in named.items() if value is not None}
+    return client_auth.authenticate(ctx, client_auth.read(present, asked.authorization))
+
+
+def record_refusal(ctx: Context, refusal: Refusal) -> None:
+    """Write the event of a refusal that has not left one. A malformed request decided nothing; a database
+    that is down cannot be told.
+    """
+    if refusal.recorded or isinstance(refusal, InvalidRequest):
+        return
+    if isinstance(refusal, TemporarilyUnavailable) and refusal.reason.startswith("database"):
+        return
+    with ctx.db.write() as conn:
+        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason)
+    refusal.recorded = True
+
+
+def text_member(members: Mapping[str, object], name: str, *, takes_list: bool = False) -> str | None:
+    """A text of the body; null and empty are absent. Raises InvalidRequest for any other type."""
+    value = members.get(name)
+    if takes_list and isinstance(value, list) and all(isinstance(word, str) for word in value):
+        value = " ".join(value)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name} must be a string", reason="member_type")
+    return value
+
+
+def _end_user_ip(ctx: Context, authenticated: Authenticated, forwarded_for: str | None) -> str:
+    """The address that a trusted back end names for its end user, else the one the request came from.
+
+    Only from a client that proved its secret in this request and has the setting, and only one literal address.
+    """
+    if not forwarded_for or not authenticated.by_secret or not authenticated.client.trusts_forwarded_ip:
+        return ctx.ip
+    try:
+        return str(ipaddress.ip_address(forwarded_for.strip()))
+    except ValueError:
+        return ctx.ip

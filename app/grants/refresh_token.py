@@ -1,0 +1,183 @@
+"""RFC 6749 6 with rotation: each token once, and a token that comes again ends its family."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import NoReturn
+
+from app import audit, login
+from app.context import Context
+from app.errors import InvalidGrant, Refusal, Unauthorized
+from app.grants.grant import Grant, Param, TokenRequest
+from app.login import Asking, Person
+from app.policy import Allow, Challenge, Deny, Enroll, decide
+from app.store import authenticators, opaque_tokens, realms, refresh_families, signing_keys, tenant, users
+from app.store.clients import Client
+from app.store.refresh_families import RefreshFamily
+from app.store.signing_keys import Signer
+from app.tokens import audience, issue, refresh, scope
+from app.tokens.issue import Grantee, TokenSet
+from app.tokens.methods import has_second_factor
+from app.tokens.refresh import Presented
+
+UNKNOWN = "Unknown or invalid refresh token."
+USER_DELETED = "The refresh_token was generated for a user who doesn't exist anymore."
+
+
+def handle(ctx: Context, request: TokenRequest) -> TokenSet:
+    token = request.params["refresh_token"]
+    presented = refresh.read(token)
+    if presented is None:
+        raise InvalidGrant(UNKNOWN, reason="not_a_refresh_token")
+    wanted = scope.parse(request.params.get("scope", ""))
+    family, asking, person, signers = _read(ctx, request.client, presented)
+
+    match decide(login.standing_of(asking, person)):
+        case Deny("user_blocked"):
+            raise Unauthorized("user is blocked", reason="user_blocked", status=403)
+        case Deny(reason):
+            raise InvalidGrant(UNKNOWN, reason=reason)
+        case Challenge() | Enroll() as owed:
+            login.demand_factor(ctx, asking, person, is_enrolled=isinstance(owed, Challenge))
+        case Allow():
+            pass
+
+    # A scope can only shrink; what is not in the original is left out in silence (RFC 6749 6 lets us).
+    given = tuple(word for word in asking.scope if word in wanted) if wanted else asking.scope
+    grantee = Grantee(
+        person.user,
+        request.client,
+        asking.audience,
+        given,
+        None,
+        person.methods,
+        ("refresh_token", *family.gty),
+    )
+    minted = issue.mint(ctx, signers, grantee, family)
+    client = request.client
+    if not client.refresh_rotates:
+        with ctx.db.write() as conn:
+            idle = refresh.idle_end(client, ctx.now)
+            if not refresh_families.touch_family(conn, family.handle_digest, idle, ctx.now):
+                raise InvalidGrant(UNKNOWN, reason="family_ended")
+            issue.save(conn, minted)
+            audit.record(conn, ctx, ctx.facts.success_event)
+        return minted.token_set
+
+    successor = _rotate(ctx, client, family, presented, token, minted)
+    return replace(minted.token_set, refresh_token=successor)
+
+
+def _read(
+    ctx: Context, client: Client, presented: Presented
+) -> tuple[RefreshFamily, Asking, Person, dict[str, Signer]]:
+    """The family, and its login as if it were asked for anew. Raises InvalidGrant."""
+    with ctx.db.read() as conn:
+        family = refresh_families.find_family(conn, presented.handle_digest)
+        if family is None or family.client_id != client.id:
+            raise InvalidGrant(UNKNOWN, reason="foreign_refresh_token" if family else "unknown_refresh_token")
+        ctx.facts.user_id = family.user_id
+        user = users.find_user(conn, family.user_id)
+        if user is None:
+            raise InvalidGrant(USER_DELETED, reason="user_deleted")
+        found = realms.find_realm_for_client(conn, family.realm_id, client.id)
+        if found is None:
+            raise InvalidGrant(UNKNOWN, reason="realm_gone")
+        ctx.facts.realm = found[0].name
+        _check_alive(ctx, family)
+        # Whoever proved a factor at login owes none now; only else it matters what there is to prove.
+        is_proven = has_second_factor(family.methods)
+        owned = () if is_proven else tuple(authenticators.list_authenticators(conn, user.id))
+        asking = Asking(
+            client=client,
+            realm=found[0],
+            is_realm_for_client=found[1],
+            tenant=tenant.get_tenant(conn),
+            audience=audience.resolve(conn, ctx.issuer, family.audience),
+            scope=tuple(family.scope.split()),
+            requested_scope=None,
+            gty=family.gty,
+        )
+        signers = signing_keys.list_signers(conn)
+    if client.refresh_rotates and presented.secret_digest != family.current_digest:
+        if not _is_within_leeway(ctx, client, family, presented):
+            _end_family(ctx, family)
+    elif presented.secret_digest != family.current_digest:
+        raise InvalidGrant(UNKNOWN, reason="unknown_refresh_token")
+    return family, asking, Person(user, owned, family.methods), signers
+
+
+def _check_alive(ctx: Context, family: RefreshFamily) -> None:
+    if family.revoked_at is not None:
+        raise InvalidGrant(UNKNOWN, reason="family_revoked")
+    if family.expires_at is not None and family.expires_at <= ctx.now:
+        raise InvalidGrant(UNKNOWN, reason="refresh_token_expired")
+    if family.idle_expires_at is not None and family.idle_expires_at <= ctx.now:
+        raise InvalidGrant(UNKNOWN, reason="refresh_token_idle")
+
+
+def _is_within_leeway(ctx: Context, client: Client, family: RefreshFamily, presented: Presented) -> bool:
+    """A client whose answer got lost repeats the direct parent of the newest token, soon."""
+    leeway = timedelta(seconds=client.refresh_leeway_seconds)
+    return presented.secret_digest == family.parent_digest and ctx.now < family.rotated_at + leeway
+
+
+def _rotate(
+    ctx: Context,
+    client: Client,
+    family: RefreshFamily,
+    presented: Presented,
+    token: str,
+    minted: issue.Minted,
+) -> str:
+    """Replace the token, or hand out its successor again within the leeway. Raises InvalidGrant."""
+    successor = refresh.successor_of(token)
+    sealed = refresh.seal_successor(ctx, client, family, successor)
+    presented_new = refresh.read(successor)
+    assert presented_new is not None  # noqa: S101 - we have just made it
+    with ctx.db.write() as conn:
+        has_won = presented.secret_digest == family.current_digest and refresh_families.rotate_family(
+            conn,
+            family.handle_digest,
+            old=presented.secret_digest,
+            new=presented_new.secret_digest,
+            sealed_successor=sealed,
+            idle_expires_at=refresh.idle_end(client, ctx.now),
+            now=ctx.now,
+        )
+        if has_won:
+            issue.save(conn, minted)
+            audit.record(conn, ctx, ctx.facts.success_event)
+            return successor
+        now_there = refresh_families.find_family(conn, family.handle_digest)
+        if now_there is not None:
+            _check_alive(ctx, now_there)
+            same = refresh.open_successor(ctx, now_there)
+            if same is not None and _is_within_leeway(ctx, client, now_there, presented):
+                issue.save(conn, minted)
+                audit.record(conn, ctx, ctx.facts.success_event, "leeway")
+                return same
+    _end_family(ctx, family)
+
+
+def _end_family(ctx: Context, family: RefreshFamily) -> NoReturn:
+    """A token came a second time: one of its two holders is a thief, and nobody can tell which."""
+    refusal: Refusal = InvalidGrant(UNKNOWN, reason="refresh_token_reused", event="ferrt")
+    with ctx.db.write() as conn:
+        refresh_families.revoke_family(conn, family.handle_digest, ctx.now)
+        opaque_tokens.remove_opaque_tokens_of_family(conn, family.handle_digest)
+        audit.record(conn, ctx, "ferrt", refusal.reason)
+    refusal.recorded = True
+    raise refusal
+
+
+GRANT = Grant(
+    "refresh_token",
+    (
+        Param("refresh_token", is_required=True, is_secret=True),
+        Param("scope", is_list=True),
+        Param("audience"),
+    ),
+    handle,
+    "sertft",
+    "fertft",
+)

@@ -1,0 +1,125 @@
+"""Wrong passwords in a row: ten per person (or name) and address, then nothing more is tried from there.
+
+Names that nobody has are counted like people, so that being blocked tells nothing. All spellings and aliases of one
+person share a count. Only issued tokens forgive; a right password that still owes a factor does not.
+"""
+
+import hashlib
+import ipaddress
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.context import Context
+from app.errors import TemporarilyUnavailable, TooManyAttempts
+from app.identifiers import counting_key
+from app.store import attempts
+from app.store.realms import Realm
+from app.store.users import User
+
+CAP = 10  # consecutive failures, Auth0's default
+RETRY_AFTER_SECONDS = 3600  # a hint only: the block ends by an unblock, a password change, or after 30 days
+POLL_SECONDS = 0.02
+
+BLOCKED = (
+    "Your account has been blocked after multiple consecutive login attempts. "
+    "We've sent you a notification via your preferred contact method with instructions on how to unblock it."
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Whose password is tried, and from where."""
+
+    key: str
+    realm_id: str
+    identity: str
+    identifier: str
+    ip: str
+    is_counted: bool
+
+
+def identity_of(realm: Realm, user: User | None, username: str) -> str:
+    return user.id if user else f"{realm.id}/{counting_key(username)}"
+
+
+def attempt_of(realm: Realm, user: User | None, username: str, ip: str) -> Attempt:
+    identity = identity_of(realm, user, username)
+    source = _network(ip)
+    key = hashlib.sha256(f"{identity}\n{source}".encode()).hexdigest()
+    return Attempt(key, realm.id, identity, counting_key(username), source, realm.has_brute_force_protection)
+
+
+def before(ctx: Context, attempt: Attempt) -> None:
+    """Count the attempt, or refuse it. Raises TooManyAttempts, TemporarilyUnavailable.
+
+    Attempts that others are making at this moment count until they are decided, but they are waited for: valid
+    logins in parallel must not lock each other out.
+    """
+    if not attempt.is_counted:
+        return
+    for _ in range(int(ctx.settings.hash_wait_seconds / POLL_SECONDS) + 1):
+        with ctx.db.write() as conn:
+            if attempts.reserve_password_attempt(
+                conn,
+                key=attempt.key,
+                realm_id=attempt.realm_id,
+                identity=attempt.identity,
+                identifier=attempt.identifier,
+                ip=attempt.ip,
+                cap=CAP,
+                now=ctx.now,
+            ):
+                return
+            known = attempts.find_password_attempts(conn, attempt.key, ctx.now)
+        if known.failures >= CAP:
+            raise TooManyAttempts(
+                BLOCKED, reason="brute_force", event="limit_wc", retry_after_seconds=RETRY_AFTER_SECONDS
+            )
+        time.sleep(POLL_SECONDS)
+    raise TemporarilyUnavailable(reason="attempts_pending")
+
+
+def failed(conn: Connection, ctx: Context, attempt: Attempt) -> None:
+    if attempt.is_counted:
+        attempts.fail_password_attempt(conn, attempt.key, ctx.now)
+
+
+def undecided(conn: Connection, attempt: Attempt) -> None:
+    """Right so far, or never looked at: the attempt is taken back, earlier failures stay."""
+    if attempt.is_counted:
+        attempts.release_password_attempt(conn, attempt.key)
+
+
+def succeeded(conn: Connection, realm: Realm, user: User, ip: str) -> None:
+    """Tokens are issued to this person from this address."""
+    if realm.has_brute_force_protection:
+        attempts.clear_password_failures(conn, attempt_of(realm, user, "", ip).key)
+
+
+def unblock(conn: Connection, realm: Realm, user: User | None, username: str) -> int:
+    """Forget a person's failures, those counted under the mere name included."""
+    forgotten = attempts.remove_password_attempts(conn, identity_of(realm, None, username))
+    if user is not None:
+        forgotten += attempts.remove_password_attempts(conn, user.id)
+        attempts.remove_factor_guesses(conn, user.id)
+    return forgotten
+
+
+def forget(conn: Connection, user: User) -> None:
+    """A changed password begins with no failures."""
+    attempts.remove_password_attempts(conn, user.id)
+
+
+def _network(ip: str) -> str:
+    """An IPv6 customer has a /64 to guess from: it counts as one address."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ip
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)

@@ -1,0 +1,313 @@
+"""The login, as a story: a password is judged, a second factor is owed or proven, tokens are issued.
+
+`authenticate` is the password step, `resume` the step with a second factor; both end in `finish`, which asks the
+policy anew each time. Signatures are made before the last transaction, and in that transaction everything that is
+used up is used up or nothing is.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sqlalchemy import Connection
+
+from app import audit, mfa
+from app.context import Context
+from app.crypto import SealBroken
+from app.directories import DIRECTORIES
+from app.errors import AccessDenied, InvalidGrant, MfaRequired, Refusal, TemporarilyUnavailable, Unauthorized
+from app.factors import FACTORS
+from app.factors.factor import Proof
+from app.guards import brute_force, second_factor
+from app.guards.brute_force import Attempt
+from app.passwords import FORM
+from app.policy import Allow, Challenge, Deny, Enroll, Standing, decide, effective_mode
+from app.store import authenticators, realms, signing_keys, tenant, users
+from app.store.authenticators import Authenticator
+from app.store.clients import Client
+from app.store.realms import Realm
+from app.store.signing_keys import Signer
+from app.store.tenant import Tenant
+from app.store.users import User
+from app.tokens import issue
+from app.tokens.audience import Audience
+from app.tokens.issue import Grantee, Minted, TokenSet
+from app.tokens.methods import PASSWORD, Methods, has_second_factor
+
+log = logging.getLogger("belay.login")
+
+WRONG_PASSWORD = "Wrong email or password."  # noqa: S105 - the text that SDKs compare with
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What a client asks for in a login, from its first request to the tokens."""
+
+    client: Client
+    realm: Realm
+    is_realm_for_client: bool
+    tenant: Tenant
+    audience: Audience
+    scope: tuple[str, ...]
+    requested_scope: str | None
+    gty: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in the middle of a login: who, with which authenticators, having proven what."""
+
+    user: User
+    owned: tuple[Authenticator, ...]
+    methods: Methods
+
+
+def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> TokenSet:
+    """The password step. Raises the refusals of its story, `MfaRequired` among them."""
+    directory = DIRECTORIES[asking.realm.kind]
+    ctx.facts.user_name = username[:255]
+    with ctx.db.read() as conn:
+        user = directory.look_up(conn, asking.realm, username)
+    if user is not None:
+        ctx.facts.user_id = user.id
+
+    attempt = brute_force.attempt_of(asking.realm, user, username, ctx.ip)
+    brute_force.before(ctx, attempt)
+    try:
+        found = directory.authenticate(ctx, user, password)
+    except TemporarilyUnavailable as refusal:
+        _take_back(ctx, attempt, refusal)
+    if found.user is None or not found.is_right:
+        reason, event = ("wrong_password", "fp") if found.user else ("unknown_user", "fu")
+        refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=reason, event=event), wrong=attempt)
+
+    with ctx.db.read() as conn:
+        owned = tuple(authenticators.list_authenticators(conn, found.user.id))
+        signers = signing_keys.list_signers(conn)
+    person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
+    return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
+
+
+def resume(ctx: Context, client: Client, mfa_token: str, kind: str, answer: str) -> TokenSet:
+    """The second step: the answer of one factor completes the login that `mfa_token` stands for."""
+    factor = FACTORS[kind]
+    ctx.facts.factor = kind
+    with ctx.db.read() as conn:
+        transaction = mfa.open_transaction(ctx, conn, mfa_token, client)
+        user = users.find_user(conn, transaction.user_id)
+        asking = _asking_again(ctx, conn, client, transaction)
+        if user is None or asking is None:
+            raise InvalidGrant(mfa.MALFORMED, reason="user_gone")
+        ctx.facts.user_id, ctx.facts.realm = user.id, asking.realm.name
+        owned = tuple(authenticators.list_authenticators(conn, user.id))
+        signers = signing_keys.list_signers(conn)
+
+    candidates = mfa.candidates(transaction, owned, kind)
+    tried = second_factor.before(ctx, user.id, candidates, event=factor.limit_event)
+    proof, reason = None, "no_candidate"
+    for authenticator in tried:
+        try:
+            result = factor.verify(ctx, authenticator, answer)
+        except (SealBroken, OSError) as error:
+            log.error("the secret of %s cannot be opened: %s", authenticator.id, error)
+            raise TemporarilyUnavailable(reason="secret_unreadable") from None
+        if isinstance(result, Proof):
+            proof = result
+            break
+        reason = result
+    if proof is None:
+        refuse(ctx, InvalidGrant(factor.wrong_answer, reason=reason), tried=tried)
+
+    now_seconds = int(ctx.now.timestamp())
+    person = Person(user, owned, (*transaction.methods, (kind, now_seconds)))
+    redeemed = Redeemed(transaction, proof, tried)
+    return finish(ctx, asking, person, signers, redeemed=redeemed)
+
+
+@dataclass(frozen=True)
+class Redeemed:
+    """A proven second factor and the transaction that it completes: both are used up together."""
+
+    transaction: mfa.Open
+    proof: Proof
+    tried: list[Authenticator]
+
+
+def finish(
+    ctx: Context,
+    asking: Asking,
+    person: Person,
+    signers: dict[str, Signer],
+    *,
+    attempt: Attempt | None = None,
+    new_hash: str | None = None,
+    redeemed: Redeemed | None = None,
+) -> TokenSet:
+    """Ask the policy, then demand, refuse, or issue."""
+    match decide(standing_of(asking, person)):
+        case Deny(reason):
+            refuse(ctx, denial(reason), right=attempt)
+        case Challenge() | Enroll() as owed:
+            demand_factor(ctx, asking, person, is_enrolled=isinstance(owed, Challenge), attempt=attempt)
+        case Allow():
+            pass
+
+    grantee = Grantee(
+        person.user,
+        asking.client,
+        asking.audience,
+        asking.scope,
+        asking.requested_scope,
+        person.methods,
+        asking.gty,
+    )
+    minted = issue.mint(ctx, signers, grantee)
+    if redeemed is not None:
+        return _redeem(ctx, asking, person, minted, redeemed)
+    with ctx.db.write() as conn:
+        if attempt is not None:
+            brute_force.undecided(conn, attempt)
+        brute_force.succeeded(conn, asking.realm, person.user, ctx.ip)
+        if new_hash is not None and person.user.password_hash is not None:
+            users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
+        issue.save(conn, minted)
+        audit.record(conn, ctx, ctx.facts.success_event)
+    return minted.token_set
+
+
+class _Lost(Exception):
+    """Another request was first; the transaction is rolled back."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+
+def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed) -> TokenSet:
+    """Use up the transaction and the proof, and save the tokens, all or nothing."""
+    proof, kind = redeemed.proof, redeemed.proof.authenticator.kind
+    minted = issue.with_recovery_code(minted, proof.new_recovery_code)
+    try:
+        with ctx.db.write() as conn:
+            if not mfa.consume(conn, redeemed.transaction, ctx.now):
+                raise _Lost(InvalidGrant(mfa.MALFORMED, reason="transaction_used"))
+            if proof.authenticator.confirmed_at is None and _was_enrolled_meanwhile(conn, person):
+                raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="enrolled_meanwhile"))
+            if not proof.consume(conn, ctx.now):
+                raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="code_replayed"))
+            if proof.authenticator.confirmed_at is None:
+                authenticators.confirm_recovery_code(conn, person.user.id, ctx.now)
+                ctx.facts.details["enrolled"] = proof.authenticator.id
+            second_factor.succeeded(conn, person.user.id, proof.authenticator, redeemed.tried)
+            brute_force.succeeded(conn, asking.realm, person.user, ctx.ip)
+            issue.save(conn, minted)
+            audit.record(conn, ctx, ctx.facts.success_event)
+    except _Lost as lost:
+        refuse(ctx, lost.refusal, tried=redeemed.tried)
+    return minted.token_set
+
+
+def _was_enrolled_meanwhile(conn: Connection, person: Person) -> bool:
+    """Of two logins that enrol a first factor at once, one wins: the other had no factor to prove beside it."""
+    users.lock_user(conn, person.user.id)
+    known = {a.id for a in person.owned if a.confirmed_at is not None}
+    return any(
+        a.id not in known for a in authenticators.list_authenticators(conn, person.user.id) if a.confirmed_at
+    )
+
+
+def demand_factor(
+    ctx: Context, asking: Asking, person: Person, *, is_enrolled: bool, attempt: Attempt | None = None
+) -> NoReturn:
+    """Begin an MFA transaction and answer `mfa_required`. Raises MfaRequired."""
+    transaction, token = mfa.new_transaction(
+        ctx,
+        user=person.user,
+        client=asking.client,
+        audience=asking.audience,
+        scope=asking.scope,
+        requested_scope=asking.requested_scope,
+        gty=asking.gty,
+        methods=person.methods,
+    )
+    extras: dict[str, object] = {"mfa_token": token}
+    if not is_enrolled:
+        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types()}
+    refusal = MfaRequired(
+        reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
+    )
+    with ctx.db.write() as conn:
+        mfa.begin(conn, transaction)
+        if attempt is not None:
+            brute_force.undecided(conn, attempt)
+        audit.record(conn, ctx, "mfar", refusal.reason)
+    refusal.recorded = True
+    raise refusal
+
+
+def refuse(
+    ctx: Context,
+    refusal: Refusal,
+    *,
+    wrong: Attempt | None = None,
+    right: Attempt | None = None,
+    tried: list[Authenticator] | None = None,
+) -> NoReturn:
+    """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `tried` in vain."""
+    with ctx.db.write() as conn:
+        if wrong is not None:
+            brute_force.failed(conn, ctx, wrong)
+        if right is not None:
+            brute_force.undecided(conn, right)
+        if tried is not None:
+            second_factor.failed(conn, ctx, tried)
+        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason)
+    refusal.recorded = True
+    raise refusal
+
+
+def denial(reason: str) -> Refusal:
+    """What a person hears whose password was right and who still may not in."""
+    if reason == "user_blocked":
+        return Unauthorized("user is blocked", reason=reason, event="f")
+    return AccessDenied("The login is not allowed.", reason=reason, event="f")
+
+
+def standing_of(asking: Asking, person: Person) -> Standing:
+    confirmed = [a for a in person.owned if a.confirmed_at is not None]
+    return Standing(
+        mode=effective_mode(asking.realm.mfa_mode, asking.tenant.mfa_policies),
+        is_user_blocked=person.user.is_blocked,
+        is_realm_enabled=asking.realm.is_enabled,
+        is_realm_for_client=asking.is_realm_for_client,
+        is_client_enabled=asking.client.is_enabled,
+        confirmed_kinds=tuple(a.kind for a in confirmed),
+        usable_kinds=tuple(a.kind for a in confirmed if a.is_active),
+        is_factor_proven=has_second_factor(person.methods),
+        is_for_own_factors=asking.audience.kind == "mfa",
+    )
+
+
+def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:
+    """The password was never judged, so nobody failed. If that cannot be written, the attempt stays counted."""
+    with ctx.db.write() as conn:
+        brute_force.undecided(conn, attempt)
+        audit.record(conn, ctx, "f", refusal.reason)
+    refusal.recorded = True
+    raise refusal
+
+
+def _asking_again(ctx: Context, conn: Connection, client: Client, opened: mfa.Open) -> Asking | None:
+    """The first request, as the transaction remembers it; client and realm as they are today."""
+    found = realms.find_realm_for_client(conn, opened.realm_id, client.id)
+    if found is None:
+        return None
+    return Asking(
+        client=client,
+        realm=found[0],
+        is_realm_for_client=found[1],
+        tenant=tenant.get_tenant(conn),
+        audience=mfa.audience_of(ctx, conn, opened),
+        scope=tuple(opened.scope.split()),
+        requested_scope=opened.requested_scope,
+        gty=opened.gty,
+    )

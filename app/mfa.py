@@ -1,0 +1,319 @@
+"""The MFA transaction: begun by a login, opened by its token, and what may be done with it.
+
+Two tokens open it. The `mfa_token` of `mfa_required` is opaque and stands for one stored login; an access token for
+one's own factors is a JWT that opens the same doors with the proofs that it carries.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from app import audit
+from app.context import Context
+from app.crypto import digest, random_id, random_token
+from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, InvalidToken, NotFound
+from app.errors import UnsupportedChallengeType as Unsupported
+from app.factors import FACTORS
+from app.store import authenticators, clients, realms, tenant, transactions, users
+from app.store.authenticators import Authenticator
+from app.store.clients import Client
+from app.store.transactions import Transaction
+from app.store.users import User
+from app.tokens import access, audience
+from app.tokens.audience import Audience
+from app.tokens.methods import Methods, has_second_factor
+
+log = logging.getLogger("belay.mfa")
+
+LIFETIME = timedelta(minutes=10)
+PENDING_LIMIT = 5  # unconfirmed authenticators of a person; the oldest falls out
+
+MALFORMED = "Malformed mfa_token"
+EXPIRED = "mfa_token is expired"
+OTHER_CLIENT = "mfa_token not issued to this client"
+BAD_BEARER = "The mfa_token provided is invalid. Try getting a new token."
+NOT_ENROLLED = "User is not enrolled. You can use /mfa/associate endpoint to enroll the first authenticator."
+ALREADY_ENROLLED = "User is already enrolled."
+NO_RECOVERY_CODE = "User does not have a recovery-code."
+NOT_SUPPORTED = "The user does not support the requested challenge type ({asked}). Supported type: {has}."
+UNKNOWN_AUTHENTICATOR = "The authenticator_id does not belong to an active authenticator of the user."
+
+
+@dataclass(frozen=True)
+class Open:
+    """An opened transaction."""
+
+    id: str
+    user_id: str
+    realm_id: str
+    client_id: str
+    audience: str
+    scope: str
+    requested_scope: str | None
+    gty: tuple[str, ...]
+    methods: Methods
+    is_stored: bool
+    """A stored login, completed once; else a bearer's access token, which lives until it runs out."""
+
+
+def new_transaction(
+    ctx: Context,
+    *,
+    user: User,
+    client: Client,
+    audience: Audience,
+    scope: tuple[str, ...],
+    requested_scope: str | None,
+    gty: tuple[str, ...],
+    methods: Methods,
+) -> tuple[Transaction, str]:
+    """A transaction and the `mfa_token` that opens it."""
+    token = random_token()
+    transaction = Transaction(
+        id=f"mfa_{random_id(22)}",
+        token_digest=digest(token),
+        user_id=user.id,
+        realm_id=user.realm_id,
+        client_id=client.id,
+        audience=audience.identifier,
+        scope=" ".join(scope),
+        requested_scope=requested_scope,
+        gty=gty,
+        methods=methods,
+        created_at=ctx.now,
+        expires_at=ctx.now + LIFETIME,
+    )
+    return transaction, token
+
+
+def begin(conn: Connection, transaction: Transaction) -> None:
+    transactions.add_transaction(conn, transaction)
+
+
+def consume(conn: Connection, opened: Open, now: datetime) -> bool:
+    """Whether this request is the one that completes the login."""
+    return not opened.is_stored or transactions.consume_transaction(conn, opened.id, now)
+
+
+def enrollable_types() -> list[dict[str, str]]:
+    """`mfa_requirements.enroll`: what a person without a factor may begin with."""
+    return [{"type": factor.wire_type} for factor in FACTORS.values() if factor.is_challengeable]
+
+
+# --- opening -------------------------------------------------------------------------------------------------------
+
+
+def open_transaction(ctx: Context, conn: Connection, token: str, client: Client) -> Open:
+    """Open for the token endpoint. Raises InvalidGrant, ExpiredToken, InvalidRequest."""
+    if token.count(".") == 2:
+        opened = _open_access_token(ctx, conn, token)
+        if "enroll" not in opened.scope.split():
+            raise InvalidGrant(MALFORMED, reason="token_without_enroll")
+    else:
+        opened = _open_stored(ctx, conn, token)
+    if opened.client_id != client.id:
+        raise InvalidRequest(OTHER_CLIENT, reason="foreign_mfa_token")
+    return opened
+
+
+def _open_stored(ctx: Context, conn: Connection, token: str) -> Open:
+    found = transactions.find_transaction(conn, digest(token))
+    if found is None or found.consumed_at is not None:
+        raise InvalidGrant(MALFORMED, reason="mfa_token_used" if found else "unknown_mfa_token")
+    if found.expires_at <= ctx.now:
+        raise ExpiredToken(EXPIRED, reason="mfa_token_expired")
+    return Open(
+        found.id,
+        found.user_id,
+        found.realm_id,
+        found.client_id,
+        found.audience,
+        found.scope,
+        found.requested_scope,
+        found.gty,
+        found.methods,
+        is_stored=True,
+    )
+
+
+def _open_access_token(ctx: Context, conn: Connection, token: str) -> Open:
+    try:
+        claims = access.verify_mfa_token(ctx, conn, token)
+    except InvalidToken as refusal:
+        if refusal.reason == "expired":
+            raise ExpiredToken(EXPIRED, reason="mfa_token_expired") from None
+        raise InvalidGrant(MALFORMED, reason=refusal.reason) from None
+    user = users.find_user(conn, str(claims["sub"]))
+    if user is None or access.is_outdated(user, float(str(claims["iat"]))):
+        raise InvalidGrant(MALFORMED, reason="issued_before_change")
+    gty, methods = claims["gty"], claims["methods"]
+    return Open(
+        f"jwt:{claims['jti']}",
+        user.id,
+        user.realm_id,
+        str(claims["azp"]),
+        audience.mfa_of(ctx.issuer),
+        str(claims.get("scope", "")),
+        None,
+        (gty,) if isinstance(gty, str) else tuple(gty),  # type: ignore[arg-type]
+        tuple((name, at) for name, at in methods),  # type: ignore[attr-defined]
+        is_stored=False,
+    )
+
+
+def audience_of(ctx: Context, conn: Connection, opened: Open) -> Audience:
+    return audience.resolve(conn, ctx.issuer, opened.audience)
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Who came with a token to look after the own authenticators."""
+
+    opened: Open
+    user: User
+    owned: tuple[Authenticator, ...]
+    issuer_name: str
+
+    @property
+    def has_factor(self) -> bool:
+        return any(a.confirmed_at is not None for a in self.owned)
+
+
+def open_bearer(
+    ctx: Context, conn: Connection, token: str, scope: str, *, accepts_stored: bool = True
+) -> Bearer:
+    """Open for `/mfa/associate` and `/mfa/authenticators`. Raises InvalidGrant (401), AccessDenied."""
+    try:
+        is_jwt = token.count(".") == 2
+        opened = _open_access_token(ctx, conn, token) if is_jwt else _open_stored(ctx, conn, token)
+    except (InvalidGrant, ExpiredToken) as refusal:
+        raise InvalidGrant(BAD_BEARER, reason=refusal.reason, status=401) from None
+    user = users.find_user(conn, opened.user_id)
+    client = clients.find_client(conn, opened.client_id)
+    realm = realms.find_realm_for_client(conn, opened.realm_id, opened.client_id)
+    is_open = user and not user.is_blocked and client and client.is_enabled and realm and realm[0].is_enabled
+    if user is None or realm is None or not is_open:
+        raise InvalidGrant(BAD_BEARER, reason="holder_gone", status=401)
+    ctx.facts.user_id, ctx.facts.client_id, ctx.facts.realm = user.id, opened.client_id, realm[0].name
+    if opened.is_stored and not accepts_stored:
+        raise InvalidGrant(BAD_BEARER, reason="needs_access_token", status=401)
+    if not opened.is_stored and scope not in opened.scope.split():
+        raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
+    owned = tuple(authenticators.list_authenticators(conn, user.id))
+    return Bearer(opened, user, owned, tenant.get_tenant(conn).name)
+
+
+# --- what can be done ----------------------------------------------------------------------------------------------
+
+
+def candidates(opened: Open, owned: tuple[Authenticator, ...], kind: str) -> list[Authenticator]:
+    """The authenticators that an answer of this kind may prove. Raises UnsupportedChallengeType.
+
+    One that waits for its confirmation counts only in the login that enrolled it, and only where there was no factor
+    before or one was proven: else a password alone could put a new factor beside the old.
+    """
+    of_kind = [a for a in owned if a.kind == kind]
+    active = [a for a in of_kind if a.is_active]
+    has_factor = any(a.confirmed_at is not None for a in owned)
+    if not has_factor or has_second_factor(opened.methods):
+        active += [a for a in of_kind if a.confirmed_at is None and a.transaction_id == opened.id]
+    if kind == "recovery_code":
+        active = [a for a in active if a.is_active]
+    if not active:
+        if kind == "recovery_code":
+            raise Unsupported(NO_RECOVERY_CODE, reason="no_recovery_code", status=403)
+        raise Unsupported(NOT_ENROLLED, reason="authenticator_disabled" if of_kind else "not_enrolled")
+    return active
+
+
+def challenge(
+    ctx: Context, client: Client, mfa_token: str, wire_types: tuple[str, ...], authenticator_id: str | None
+) -> dict[str, object]:
+    """Choose the factor that the client shall ask for; the answer of `/mfa/challenge`."""
+    with ctx.db.read() as conn:
+        if mfa_token.count(".") == 2:
+            raise InvalidGrant(MALFORMED, reason="access_token_as_mfa_token")
+        opened = open_transaction(ctx, conn, mfa_token, client)
+        user = users.find_user(conn, opened.user_id)
+        if user is None or user.is_blocked:
+            raise InvalidGrant(MALFORMED, reason="holder_gone")
+        ctx.facts.user_id = user.id
+        realm = realms.find_realm(conn, opened.realm_id)
+        ctx.facts.realm = realm.name if realm else None
+        owned = authenticators.list_authenticators(conn, user.id)
+    usable = [a for a in owned if a.is_active and FACTORS[a.kind].is_challengeable]
+    if not usable:
+        raise Unsupported(NOT_ENROLLED, reason="not_enrolled")
+    if authenticator_id is not None:
+        usable = [a for a in usable if a.id == authenticator_id]
+        if not usable:
+            raise InvalidGrant(UNKNOWN_AUTHENTICATOR, reason="unknown_authenticator")
+    fitting = [a for a in usable if FACTORS[a.kind].wire_type in wire_types]
+    if not fitting:
+        has = " ".join(sorted({FACTORS[a.kind].wire_type for a in usable}))
+        text = NOT_SUPPORTED.format(asked=" ".join(wire_types), has=has)
+        raise Unsupported(text, reason="challenge_type_not_supported")
+    ctx.facts.factor = fitting[-1].kind
+    with ctx.db.write() as conn:
+        audit.record(conn, ctx, "gd_start_auth")
+    return {"challenge_type": FACTORS[fitting[-1].kind].wire_type}
+
+
+def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict[str, object]:
+    """Enrol a new authenticator, unconfirmed until its first success; the answer of `/mfa/associate`."""
+    if bearer.has_factor and not has_second_factor(bearer.opened.methods):
+        raise AccessDenied(ALREADY_ENROLLED, reason="factor_exists")
+    factor = next((f for f in FACTORS.values() if f.wire_type in wire_types), None)
+    if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
+        raise InvalidRequest(
+            f"authenticator_types not available: {' '.join(wire_types)}", reason="factor_unavailable"
+        )
+    ctx.facts.factor = factor.kind
+    enrolling = {"transaction_id": bearer.opened.id, "issuer_name": bearer.issuer_name}
+    enrollment = factor.enroll(ctx, bearer.user, **enrolling)
+    new = enrollment.authenticator
+    shown: dict[str, object] = {"authenticator_type": factor.wire_type, "id": new.id} | enrollment.shown
+    with ctx.db.write() as conn:
+        if factor.kind == "recovery_code":
+            # A person who proved another factor replaces a code that was lost.
+            authenticators.replace_recovery_code(conn, new, ctx.now)
+        else:
+            authenticators.add_authenticator(conn, new)
+            authenticators.drop_oldest_pending(conn, bearer.user.id, PENDING_LIMIT)
+            recovery = FACTORS["recovery_code"].enroll(ctx, bearer.user, **enrolling)
+            if authenticators.add_first_recovery_code(conn, recovery.authenticator):
+                shown |= recovery.shown
+        audit.record(conn, ctx, "gd_start_enroll")
+    return shown
+
+
+def listed(bearer: Bearer) -> list[dict[str, object]]:
+    """The answer of `GET /mfa/authenticators`."""
+    return [
+        {
+            "id": a.id,
+            "authenticator_type": FACTORS[a.kind].wire_type,
+            "active": a.is_active,
+            "type": FACTORS[a.kind].wire_type,
+        }
+        for a in bearer.owned
+    ]
+
+
+def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
+    """Remove one of the own authenticators; the recovery code goes with the last factor."""
+    if bearer.has_factor and not has_second_factor(bearer.opened.methods):
+        raise AccessDenied("A second factor is needed to remove one.", reason="factor_not_proven")
+    gone = next((a for a in bearer.owned if a.id == authenticator_id), None)
+    if gone is None:
+        raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
+    ctx.facts.factor = gone.kind
+    left = [a for a in bearer.owned if a.id != gone.id and FACTORS[a.kind].is_challengeable]
+    with ctx.db.write() as conn:
+        if not authenticators.remove_authenticator(conn, bearer.user.id, gone.id):
+            raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
+        if not any(a.confirmed_at for a in left):
+            authenticators.remove_authenticators(conn, bearer.user.id)
+        audit.record(conn, ctx, "gd_unenroll", gone.id)

@@ -1,0 +1,90 @@
+"""Passwords: their normal form, and argon2id behind the gate.
+
+The normal form is PRECIS OpaqueString (RFC 8265 4.2): what a phone and a desktop type for the same password is the
+same bytes. Its name is kept beside each hash, so that it can change one day.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import precis_i18n
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from app.errors import TemporarilyUnavailable
+from app.gate import Gate, GateFull
+
+FORM = "OpaqueString"
+MAX_CHARACTERS = 256  # code points, after which nobody types a password
+MAX_BYTES = 1024
+
+T = TypeVar("T")
+
+_PROFILE = precis_i18n.get_profile(FORM)
+
+
+class PasswordUnusable(ValueError):
+    """A text that cannot be a password: empty, too long, or with control characters."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    is_right: bool
+    is_stale: bool = False
+    """The stored hash is cheaper than configured today and wants to be made anew."""
+
+
+def normal_form(password: str) -> str:
+    """Raises PasswordUnusable."""
+    if len(password) > MAX_CHARACTERS or len(password.encode("utf-8", "replace")) > MAX_BYTES:
+        raise PasswordUnusable(f"a password has at most {MAX_CHARACTERS} characters")
+    try:
+        return str(_PROFILE.enforce(password))
+    except UnicodeEncodeError as error:
+        raise PasswordUnusable("a password needs at least one character and no control characters") from error
+
+
+class Passwords:
+    """Hashes and verifies. `milliseconds` is what one hash was measured to take at start."""
+
+    def __init__(self, gate: Gate, *, memory_kib: int, passes: int, lanes: int) -> None:
+        self._gate = gate
+        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
+        started = time.perf_counter()
+        # Nobody's password: what an unknown user's guess is compared with, at the same cost.
+        self._nobody = self._hasher.hash("nobody")
+        self.milliseconds = (time.perf_counter() - started) * 1000
+
+    def hash(self, password: str) -> str:
+        """Raises PasswordUnusable, TemporarilyUnavailable."""
+        return self._in_turn(partial(self._hasher.hash, normal_form(password)))
+
+    def verify(self, password: str, stored: str | None) -> Verdict:
+        """Compare; without a stored hash the same work is done for nothing, so that time tells no names.
+
+        Raises TemporarilyUnavailable when the gate stays full.
+        """
+        try:
+            text = normal_form(password)
+        except PasswordUnusable:
+            text, stored = "", None
+        return self._in_turn(partial(self._compare, text, stored))
+
+    def _compare(self, text: str, stored: str | None) -> Verdict:
+        try:
+            self._hasher.verify(self._nobody if stored is None else stored, text)
+        except VerifyMismatchError:
+            return Verdict(False)
+        except (InvalidHashError, VerificationError):
+            return Verdict(False)
+        if stored is None:
+            return Verdict(False)
+        return Verdict(True, self._hasher.check_needs_rehash(stored))
+
+    def _in_turn(self, work: "partial[T]") -> T:
+        try:
+            return self._gate.run(work)
+        except GateFull:
+            raise TemporarilyUnavailable(reason="hashing_gate_full") from None

@@ -1,0 +1,199 @@
+"""Spent attempts: wrong passwords in a row per person and address, guesses at second factors per person.
+
+Everything here is one conditional statement, because what is read first and written later lets parallel guesses
+through. An attempt is counted as *pending* before the password is looked at and becomes a failure, or nothing,
+afterwards; one whose process died stays counted and turns into a failure by itself.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    case,
+    delete,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from app.store.base import UTCDateTime, metadata
+
+FORGOTTEN_AFTER = timedelta(days=30)  # without a further failure
+STALE_AFTER = timedelta(seconds=60)  # far above the time any attempt may take: its process is gone
+
+password_attempts = Table(
+    "password_attempts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("realm_id", Text, nullable=False),
+    Column("identity", Text, nullable=False, index=True),
+    Column("identifier", Text, nullable=False),
+    Column("ip", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("pending", Integer, nullable=False),
+    Column("reserved_at", UTCDateTime, nullable=False),
+    Column("failed_at", UTCDateTime, nullable=False, index=True),
+)
+
+factor_guesses = Table(
+    "factor_guesses",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("level", Float, nullable=False),
+    Column("updated_seconds", Float, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Wrong passwords in a row: `failures` are known, `pending` are being looked at."""
+
+    failures: int
+    pending: int
+
+
+_P = password_attempts.c
+_insert = insert(password_attempts)
+_is_forgotten = _P.failed_at < bindparam("forgotten_before")
+_is_stale = _P.reserved_at < bindparam("stale_before")
+_RESERVE = _insert.on_conflict_do_update(
+    index_elements=[_P.key],
+    set_={
+        "failures": case((_is_forgotten, 0), (_is_stale, _P.failures + _P.pending), else_=_P.failures),
+        "pending": case((or_(_is_forgotten, _is_stale), 1), else_=_P.pending + 1),
+        "reserved_at": _insert.excluded.reserved_at,
+        "failed_at": case((_is_forgotten, _insert.excluded.failed_at), else_=_P.failed_at),
+    },
+    where=or_(_is_forgotten, _P.failures + _P.pending < bindparam("cap")),
+).returning(_P.failures, _P.pending)
+_LOOK = select(_P.failures, _P.pending, _P.reserved_at).where(_P.key == bindparam("attempt_key"))
+_one_less = case((_P.pending > 0, _P.pending - 1), else_=0)
+_of_key = update(password_attempts).where(_P.key == bindparam("attempt_key"))
+_FAIL = _of_key.values(failures=_P.failures + 1, pending=_one_less, failed_at=bindparam("at"))
+_RELEASE = _of_key.values(pending=_one_less)
+_CLEAR = _of_key.values(failures=0)
+
+
+def reserve_password_attempt(
+    conn: Connection,
+    *,
+    key: str,
+    realm_id: str,
+    identity: str,
+    identifier: str,
+    ip: str,
+    cap: int,
+    now: datetime,
+) -> bool:
+    """Count an attempt unless the cap is reached, failures and pending ones together."""
+    values = {
+        "key": key,
+        "realm_id": realm_id,
+        "identity": identity,
+        "identifier": identifier,
+        "ip": ip,
+        "failures": 0,
+        "pending": 1,
+        "reserved_at": now,
+        "failed_at": now,
+        "cap": cap,
+        "forgotten_before": now - FORGOTTEN_AFTER,
+        "stale_before": now - STALE_AFTER,
+    }
+    return conn.execute(_RESERVE, values).first() is not None
+
+
+def find_password_attempts(conn: Connection, key: str, now: datetime) -> Attempts:
+    row = conn.execute(_LOOK, {"attempt_key": key}).first()
+    if row is None:
+        return Attempts(0, 0)
+    if row.reserved_at < now - STALE_AFTER:
+        return Attempts(row.failures + row.pending, 0)
+    return Attempts(row.failures, row.pending)
+
+
+def fail_password_attempt(conn: Connection, key: str, now: datetime) -> None:
+    conn.execute(_FAIL, {"attempt_key": key, "at": now})
+
+
+def release_password_attempt(conn: Connection, key: str) -> None:
+    """The password was right, but that alone forgives nothing: only issued tokens do (`clear_…`)."""
+    conn.execute(_RELEASE, {"attempt_key": key})
+
+
+def clear_password_failures(conn: Connection, key: str) -> None:
+    conn.execute(_CLEAR, {"attempt_key": key})
+
+
+def remove_password_attempts(conn: Connection, identity: str) -> int:
+    """Unblock: forget every failure of a person or name, from wherever it came."""
+    return int(conn.execute(delete(password_attempts).where(_P.identity == identity)).rowcount)
+
+
+def list_blocks(conn: Connection, identity: str, cap: int) -> list[tuple[str, str]]:
+    """The (identifier, address) pairs that are over the cap."""
+    found = select(_P.identifier, _P.ip).where(_P.identity == identity, _P.failures >= cap)
+    return [(row.identifier, row.ip) for row in conn.execute(found)]
+
+
+# A bucket that leaks: each guess pours in one, `refill_seconds` take one out. It is never emptied by a success.
+_G = factor_guesses.c
+_pour = insert(factor_guesses)
+_elapsed = case(
+    (
+        bindparam("now_seconds", type_=Float) > _G.updated_seconds,
+        bindparam("now_seconds", type_=Float) - _G.updated_seconds,
+    ),
+    else_=0.0,
+)
+_leaked = _G.level - _elapsed / bindparam("refill_seconds", type_=Float)
+_left = case((_leaked > 0, _leaked), else_=0.0)
+_SPEND = _pour.on_conflict_do_update(
+    index_elements=[_G.user_id],
+    set_={"level": _left + 1, "updated_seconds": _pour.excluded.updated_seconds},
+    where=_left + 1 <= bindparam("size", type_=Float),
+).returning(_G.level)
+_LEVEL = select(_G.level, _G.updated_seconds).where(_G.user_id == bindparam("user_id"))
+_GIVE_BACK = (
+    update(factor_guesses)
+    .where(_G.user_id == bindparam("guesser"))
+    .values(level=case((_G.level > 1, _G.level - 1), else_=0.0))
+)
+
+
+def spend_factor_guess(
+    conn: Connection, user_id: str, *, size: int, refill_seconds: float, now: datetime
+) -> float | None:
+    """Count a guess. Returns None when it may be looked at, else the seconds until there is room for one."""
+    seconds = now.timestamp()
+    values = {
+        "user_id": user_id,
+        "level": 1.0,
+        "updated_seconds": seconds,
+        "now_seconds": seconds,
+        "refill_seconds": refill_seconds,
+        "size": float(size),
+    }
+    if conn.execute(_SPEND, values).first() is not None:
+        return None
+    row = conn.execute(_LEVEL, {"user_id": user_id}).one()
+    left = row.level - max(0.0, seconds - row.updated_seconds) / refill_seconds
+    return float(max(1.0, (left + 1 - size) * refill_seconds))
+
+
+def give_back_factor_guess(conn: Connection, user_id: str) -> None:
+    """The guess was right: it does not count, but forgives no earlier one."""
+    conn.execute(_GIVE_BACK, {"guesser": user_id})
+
+
+def remove_factor_guesses(conn: Connection, user_id: str) -> None:
+    conn.execute(delete(factor_guesses).where(_G.user_id == user_id))

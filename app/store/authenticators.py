@@ -1,0 +1,218 @@
+"""Enrolled devices and codes. One table for every kind: sealed secret, details that only the factor reads, counter.
+
+`counter` only moves forward: the time step of a one-time password, the signature count of a security key.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from app.store.base import BigId, UTCDateTime, metadata, won
+
+FAILURE_CAP = 50  # consecutive wrong proofs after which the authenticator is disabled; NIST 3.2.2 permits 100
+
+authenticators = Table(
+    "authenticators",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text),
+    Column("sealed_secret", Text),
+    Column("code_digest", Text),
+    Column("details", JSON, nullable=False),
+    Column("counter", BigId, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("transaction_id", Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("confirmed_at", UTCDateTime),
+    Column("disabled_at", UTCDateTime),
+    Column("last_used_at", UTCDateTime),
+)
+_C = authenticators.c
+Index(
+    "ix_authenticators_one_recovery_code",
+    authenticators.c.user_id,
+    unique=True,
+    sqlite_where=authenticators.c.kind == "recovery_code",
+    postgresql_where=authenticators.c.kind == "recovery_code",
+)
+
+
+@dataclass(frozen=True)
+class Authenticator:
+    id: str
+    user_id: str
+    kind: str
+    created_at: datetime
+    name: str | None = None
+    sealed_secret: str | None = field(default=None, repr=False)
+    code_digest: str | None = field(default=None, repr=False)
+    details: dict[str, object] = field(default_factory=dict)
+    counter: int = 0
+    failures: int = 0
+    transaction_id: str | None = None
+    """The login in which it was enrolled and by which alone it can be confirmed."""
+    confirmed_at: datetime | None = None
+    disabled_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    @property
+    def is_active(self) -> bool:
+        return self.confirmed_at is not None and self.disabled_at is None
+
+
+def _authenticator(row: Row[tuple[object, ...]]) -> Authenticator:
+    return Authenticator(**{name: row._mapping[name] for name in Authenticator.__dataclass_fields__})
+
+
+_OF_USER = (
+    select(authenticators)
+    .where(authenticators.c.user_id == bindparam("user_id"))
+    .order_by(authenticators.c.created_at, authenticators.c.id)
+)
+
+
+def list_authenticators(conn: Connection, user_id: str) -> list[Authenticator]:
+    return [_authenticator(row) for row in conn.execute(_OF_USER, {"user_id": user_id})]
+
+
+def add_authenticator(conn: Connection, authenticator: Authenticator) -> None:
+    values = {name: getattr(authenticator, name) for name in Authenticator.__dataclass_fields__}
+    conn.execute(insert(authenticators).values(**values))
+
+
+def add_first_recovery_code(conn: Connection, code: Authenticator) -> bool:
+    """Add the code that comes with the first factor. False when the person has one, or was shown one in this login;
+    one that was never confirmed in an earlier login is replaced.
+    """
+    stale = (_C.user_id == code.user_id) & (_C.kind == code.kind) & _C.confirmed_at.is_(None)
+    conn.execute(delete(authenticators).where(stale, _C.transaction_id != code.transaction_id))
+    values = {name: getattr(code, name) for name in Authenticator.__dataclass_fields__}
+    return won(conn.execute(upsert(authenticators).values(**values).on_conflict_do_nothing()))
+
+
+def replace_recovery_code(conn: Connection, code: Authenticator, now: datetime) -> None:
+    conn.execute(delete(authenticators).where(_C.user_id == code.user_id, _C.kind == code.kind))
+    add_authenticator(conn, replace(code, confirmed_at=now))
+
+
+def drop_oldest_pending(conn: Connection, user_id: str, limit: int) -> None:
+    pending = (_C.user_id == user_id) & _C.confirmed_at.is_(None) & (_C.kind != "recovery_code")
+    newest = select(_C.id).where(pending).order_by(_C.created_at.desc(), _C.id).limit(limit)
+    conn.execute(delete(authenticators).where(pending, _C.id.not_in(newest)))
+
+
+def remove_authenticator(conn: Connection, user_id: str, authenticator_id: str) -> bool:
+    match = (authenticators.c.id == authenticator_id) & (authenticators.c.user_id == user_id)
+    return won(conn.execute(delete(authenticators).where(match)))
+
+
+def remove_authenticators(conn: Connection, user_id: str) -> list[str]:
+    """Remove all of a person's; returns the kinds that were confirmed."""
+    gone = delete(authenticators).where(authenticators.c.user_id == user_id)
+    return [r.kind for r in conn.execute(gone.returning(authenticators)) if r.confirmed_at is not None]
+
+
+_SPEND = (
+    update(authenticators)
+    .where(
+        authenticators.c.id.in_(bindparam("ids", expanding=True)),
+        authenticators.c.failures < bindparam("cap"),
+        authenticators.c.disabled_at.is_(None),
+    )
+    .values(failures=authenticators.c.failures + 1)
+    .returning(authenticators.c.id)
+)
+_DISABLE = (
+    update(authenticators)
+    .where(
+        authenticators.c.id.in_(bindparam("ids", expanding=True)),
+        authenticators.c.failures >= bindparam("cap"),
+        authenticators.c.disabled_at.is_(None),
+    )
+    .values(disabled_at=bindparam("now"))
+)
+_GIVE_BACK = (
+    update(authenticators)
+    .where(authenticators.c.id.in_(bindparam("ids", expanding=True)), authenticators.c.failures > 0)
+    .values(failures=authenticators.c.failures - 1)
+)
+
+
+def spend_guess(conn: Connection, ids: Iterable[str]) -> set[str]:
+    """Count one guess at each of these before it is looked at; returns those that may still be tried."""
+    return set(conn.execute(_SPEND, {"ids": list(ids), "cap": FAILURE_CAP}).scalars())
+
+
+def disable_exhausted(conn: Connection, ids: Iterable[str], now: datetime) -> None:
+    conn.execute(_DISABLE, {"ids": list(ids), "cap": FAILURE_CAP, "now": now})
+
+
+def give_back_guess(conn: Connection, ids: Sequence[str]) -> None:
+    if ids:
+        conn.execute(_GIVE_BACK, {"ids": list(ids)})
+
+
+def _use(*conditions: ColumnElement[bool], **changes: object):  # type: ignore[no-untyped-def]
+    """An authenticator proved itself: forget the failures, confirm it when this was its first success."""
+    return (
+        update(authenticators)
+        .where(_C.id == bindparam("authenticator_id"), _C.disabled_at.is_(None), *conditions)
+        .values(failures=0, last_used_at=bindparam("at"), confirmed_at=bindparam("confirmed"), **changes)
+    )
+
+
+_ADVANCE = _use(_C.counter < bindparam("to"), counter=bindparam("to"))
+_REPLACE = _use(
+    _C.confirmed_at.is_not(None),
+    _C.code_digest == bindparam("old_digest"),
+    code_digest=bindparam("new_digest"),
+)
+
+
+def advance_counter(conn: Connection, authenticator: Authenticator, to: int, now: datetime) -> bool:
+    """Use up a time step or signature count: only the first of parallel uses wins, and nothing earlier ever."""
+    confirmed = authenticator.confirmed_at or now
+    values = {"authenticator_id": authenticator.id, "to": to, "at": now, "confirmed": confirmed}
+    return won(conn.execute(_ADVANCE, values))
+
+
+def consume_code(conn: Connection, authenticator: Authenticator, new_digest: str, now: datetime) -> bool:
+    """Exchange a recovery code for its successor: only the first of parallel uses wins."""
+    values = {
+        "authenticator_id": authenticator.id,
+        "old_digest": authenticator.code_digest,
+        "new_digest": new_digest,
+        "at": now,
+        "confirmed": authenticator.confirmed_at,
+    }
+    return won(conn.execute(_REPLACE, values))
+
+
+def confirm_recovery_code(conn: Connection, user_id: str, now: datetime) -> None:
+    """The code that came with the first factor counts from the moment that factor has proven itself."""
+    conn.execute(
+        update(authenticators)
+        .where(_C.user_id == user_id, _C.kind == "recovery_code", _C.confirmed_at.is_(None))
+        .values(confirmed_at=now)
+    )

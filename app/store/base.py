@@ -1,0 +1,165 @@
+"""The database: engine, transactions, column types. Queries live beside their tables, one file a family.
+
+Two rules shape it (docs/decisions/0003): nothing holds a connection while hashing or signing, and a transaction is
+written out where it happens, `with db.write() as conn`, so that what commits together can be seen.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeDecorator
+
+from app.errors import TemporarilyUnavailable
+
+log = logging.getLogger("belay.store")
+
+# Alembic needs every constraint to have a name that it can find again.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+WAIT_SECONDS = 3  # for a lock, a pooled connection, or one statement; then 503
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python on both databases; SQLite has no time zones of its own."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a point in time without a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database:
+    """An engine with the two ways in: `read()` without a transaction, `write()` with a short one."""
+
+    def __init__(self, url: str, *, sqlite_synchronous: str = "NORMAL") -> None:
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        # One writer at a time in a process, in order of arrival: SQLite's own wait is a sleep of up to 100 ms.
+        self._writing = threading.Lock()
+        if self.is_sqlite:
+            self.engine = create_engine(
+                url,
+                pool_size=8,
+                max_overflow=56,
+                pool_timeout=WAIT_SECONDS,
+                connect_args={"timeout": WAIT_SECONDS, "check_same_thread": False},
+            )
+            _prepare_sqlite(self.engine, sqlite_synchronous)
+            self._reading = self.engine
+        else:
+            self.engine = create_engine(
+                url,
+                pool_size=4,
+                max_overflow=4,
+                pool_timeout=WAIT_SECONDS,
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": 2,
+                    "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS}s"
+                    f" -c idle_in_transaction_session_timeout={WAIT_SECONDS * 3}s -c timezone=utc",
+                    "keepalives_idle": 5,
+                    "tcp_user_timeout": WAIT_SECONDS * 1000,
+                },
+            )
+            self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for looking only; each statement sees the newest committed rows."""
+        with _defined(), self._reading.connect() as conn:
+            yield conn
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed when the block ends and rolled back when it raises.
+
+        Raises TemporarilyUnavailable when the database is gone, locked, full or read-only.
+        """
+        if not self.is_sqlite:
+            with _defined(), self.engine.begin() as conn:
+                yield conn
+            return
+        if not self._writing.acquire(timeout=WAIT_SECONDS):
+            raise TemporarilyUnavailable(reason="database_locked")
+        try:
+            with _defined(), self.engine.connect().execution_options(belay_write=True) as conn, conn.begin():
+                yield conn
+        finally:
+            self._writing.release()
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _defined() -> Iterator[None]:
+    """Every failure of the database is one answer; a mistake of ours stays a mistake."""
+    try:
+        yield
+    except PoolTimeout as error:
+        log.error("no database connection became free: %s", error.code)
+        raise TemporarilyUnavailable(reason="database_busy") from error
+    except (IntegrityError, ProgrammingError):
+        raise
+    except DBAPIError as error:
+        # The driver's text only: SQLAlchemy's carries the parameters.
+        log.error("the database did not answer: %s", str(error.orig).strip().replace("\n", " "))
+        raise TemporarilyUnavailable(reason="database_unavailable") from None
+
+
+def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(driver: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        driver.isolation_level = None  # transactions begin where we say so
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
+            driver.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(conn: Connection) -> None:
+        # IMMEDIATE: two writers that upgrade a read lock would both fail at once instead of waiting.
+        if conn.get_execution_options().get("belay_write"):
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def won(result: Any) -> bool:
+    """Whether a conditional UPDATE or DELETE changed exactly the one row: this caller won, nobody else did."""
+    return int(result.rowcount) == 1

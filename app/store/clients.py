@@ -1,0 +1,178 @@
+"""Applications: what each may do, and what it proves itself with."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as insert_once
+
+from app.store.base import UTCDateTime, metadata, won
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("app_type", Text, nullable=False),
+    Column("auth_method", Text, nullable=False),
+    Column("secret_digests", JSON, nullable=False),
+    Column("grant_types", JSON, nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("is_first_party", Boolean, nullable=False),
+    Column("trusts_forwarded_ip", Boolean, nullable=False),
+    Column("id_token_alg", Text, nullable=False),
+    Column("id_token_seconds", Integer, nullable=False),
+    Column("refresh_rotates", Boolean, nullable=False),
+    Column("refresh_leeway_seconds", Integer, nullable=False),
+    Column("refresh_seconds", Integer),
+    Column("refresh_idle_seconds", Integer),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+client_origins = Table(
+    "client_origins",
+    metadata,
+    Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True),
+    Column("origin", Text, primary_key=True, index=True),
+)
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("alg", Text, nullable=False),
+    Column("public_pem", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+# Assertions seen, so that each serves once (RFC 7523 3, jti).
+client_assertions = Table(
+    "client_assertions",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    id: str
+    name: str
+    app_type: str
+    auth_method: str
+    """`none`, `client_secret_post` (Basic serves as well) or `private_key_jwt`."""
+    created_at: datetime
+    grant_types: tuple[str, ...] = ()
+    secret_digests: tuple[str, ...] = field(default=(), repr=False)
+    """At most two: the newest, and the one that it replaces until the next rotation."""
+    is_enabled: bool = True
+    is_first_party: bool = True
+    trusts_forwarded_ip: bool = False
+    id_token_alg: str = "RS256"  # noqa: S105 - an algorithm, not a secret
+    id_token_seconds: int = 36000
+    refresh_rotates: bool = True
+    refresh_leeway_seconds: int = 0
+    refresh_seconds: int | None = 2592000
+    refresh_idle_seconds: int | None = 1296000
+
+
+@dataclass(frozen=True)
+class ClientKey:
+    id: str
+    name: str
+    alg: str
+    public_pem: str
+
+
+def _client(row: Row[tuple[object, ...]]) -> Client:
+    values = {name: row._mapping[name] for name in Client.__dataclass_fields__}
+    values["grant_types"] = tuple(values["grant_types"])
+    values["secret_digests"] = tuple(values["secret_digests"])
+    return Client(**values)
+
+
+_BY_ID = select(clients).where(clients.c.id == bindparam("id"))
+
+
+def find_client(conn: Connection, client_id: str) -> Client | None:
+    row = conn.execute(_BY_ID, {"id": client_id}).first()
+    return _client(row) if row else None
+
+
+def list_clients(conn: Connection) -> list[Client]:
+    return [_client(row) for row in conn.execute(select(clients).order_by(clients.c.name))]
+
+
+def add_client(conn: Connection, client: Client, origins: Iterable[str] = ()) -> None:
+    values = {name: getattr(client, name) for name in Client.__dataclass_fields__}
+    values |= {"grant_types": list(client.grant_types), "secret_digests": list(client.secret_digests)}
+    conn.execute(insert(clients).values(**values))
+    set_origins(conn, client.id, origins)
+
+
+def update_client(conn: Connection, client_id: str, **changes: object) -> None:
+    conn.execute(update(clients).where(clients.c.id == client_id).values(**changes))
+
+
+def remove_client(conn: Connection, client_id: str) -> None:
+    conn.execute(delete(clients).where(clients.c.id == client_id))
+
+
+def set_origins(conn: Connection, client_id: str, origins: Iterable[str]) -> None:
+    conn.execute(delete(client_origins).where(client_origins.c.client_id == client_id))
+    rows = [{"client_id": client_id, "origin": origin} for origin in sorted(set(origins))]
+    if rows:
+        conn.execute(insert(client_origins), rows)
+
+
+def list_origins(conn: Connection, client_id: str) -> list[str]:
+    found = select(client_origins.c.origin).where(client_origins.c.client_id == client_id)
+    return list(conn.execute(found).scalars())
+
+
+def list_clients_of_origin(conn: Connection, origin: str) -> Sequence[str]:
+    found = select(client_origins.c.client_id).where(client_origins.c.origin == origin)
+    return conn.execute(found).scalars().all()
+
+
+def list_client_keys(conn: Connection, client_id: str) -> list[ClientKey]:
+    found = select(client_keys).where(client_keys.c.client_id == client_id).order_by(client_keys.c.created_at)
+    return [ClientKey(row.id, row.name, row.alg, row.public_pem) for row in conn.execute(found)]
+
+
+def add_client_key(conn: Connection, client_id: str, key: ClientKey, now: datetime) -> None:
+    conn.execute(
+        insert(client_keys).values(
+            id=key.id,
+            client_id=client_id,
+            name=key.name,
+            alg=key.alg,
+            public_pem=key.public_pem,
+            created_at=now,
+        )
+    )
+
+
+def consume_assertion(conn: Connection, client_id: str, jti: str, expires_at: datetime) -> bool:
+    """Whether this assertion is seen for the first time; the primary key decides between parallel uses."""
+    first = insert_once(client_assertions).values(client_id=client_id, jti=jti, expires_at=expires_at)
+    return won(conn.execute(first.on_conflict_do_nothing()))

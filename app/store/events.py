@@ -1,0 +1,87 @@
+"""The audit log: one row for every authentication decision and every administrative change. Only ever added to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import JSON, Column, Connection, Row, Table, Text, bindparam, insert, select
+
+from app.store.base import BigId, UTCDateTime, metadata
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", UTCDateTime, nullable=False, index=True),
+    Column("type", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("realm", Text),
+    Column("client_id", Text),
+    Column("user_id", Text, index=True),
+    Column("user_name", Text),
+    Column("ip", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("factor", Text),
+    Column("request_id", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    at: datetime
+    type: str
+    """Auth0's log type code, e.g. `sepft`."""
+    reason: str
+    """Why, for the administrator only; empty for a success that needs no reason."""
+    ip: str
+    request_id: str
+    realm: str | None = None
+    client_id: str | None = None
+    user_id: str | None = None
+    user_name: str | None = None
+    """The identifier as it was typed, where nobody was found by it."""
+    user_agent: str = ""
+    factor: str | None = None
+    details: dict[str, object] = field(default_factory=dict)
+    id: int | None = None
+
+
+def _event(row: Row[tuple[object, ...]]) -> Event:
+    return Event(**{name: row._mapping[name] for name in Event.__dataclass_fields__})
+
+
+_ADD = insert(events).values({name: bindparam(name) for name in Event.__dataclass_fields__ if name != "id"})
+
+
+def add_event(conn: Connection, event: Event) -> None:
+    values = {name: getattr(event, name) for name in Event.__dataclass_fields__ if name != "id"}
+    conn.execute(_ADD, values)
+
+
+def list_events(
+    conn: Connection,
+    *,
+    limit: int,
+    after: int | None = None,
+    type: str | None = None,
+    realm: str | None = None,
+    user_id: str | None = None,
+    client_id: str | None = None,
+) -> Sequence[Event]:
+    """Newest `limit` in order of time; with `after`, the oldest of those that came behind that id."""
+    found = select(events)
+    for column, value in (
+        (events.c.type, type),
+        (events.c.realm, realm),
+        (events.c.user_id, user_id),
+        (events.c.client_id, client_id),
+    ):
+        if value is not None:
+            found = found.where(column == value)
+    if after is not None:
+        rows = conn.execute(found.where(events.c.id > after).order_by(events.c.id).limit(limit))
+        return [_event(row) for row in rows]
+    rows = conn.execute(found.order_by(events.c.id.desc()).limit(limit))
+    return [_event(row) for row in reversed(rows.all())]

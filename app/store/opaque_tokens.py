@@ -1,0 +1,57 @@
+"""Access tokens that are good for `/userinfo` only: random, kept as digests."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Column, Connection, ForeignKey, Row, Table, Text, bindparam, delete, insert, select
+
+from app.store.base import UTCDateTime, metadata
+
+opaque_tokens = Table(
+    "opaque_tokens",
+    metadata,
+    Column("token_digest", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False),
+    Column("family", Text, index=True),
+    Column("scope", Text, nullable=False),
+    Column("issued_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+
+@dataclass(frozen=True)
+class OpaqueToken:
+    token_digest: str
+    user_id: str
+    client_id: str
+    family: str | None
+    """The refresh token family it came with, with which it is revoked."""
+    scope: str
+    issued_at: datetime
+    expires_at: datetime
+
+
+def _token(row: Row[tuple[object, ...]]) -> OpaqueToken:
+    return OpaqueToken(**{name: row._mapping[name] for name in OpaqueToken.__dataclass_fields__})
+
+
+_BY_DIGEST = select(opaque_tokens).where(opaque_tokens.c.token_digest == bindparam("digest"))
+_ADD = insert(opaque_tokens)
+
+
+def find_opaque_token(conn: Connection, token_digest: str) -> OpaqueToken | None:
+    row = conn.execute(_BY_DIGEST, {"digest": token_digest}).first()
+    return _token(row) if row else None
+
+
+def add_opaque_token(conn: Connection, token: OpaqueToken) -> None:
+    conn.execute(_ADD, {name: getattr(token, name) for name in OpaqueToken.__dataclass_fields__})
+
+
+def remove_opaque_tokens_of_family(conn: Connection, family: str) -> None:
+    conn.execute(delete(opaque_tokens).where(opaque_tokens.c.family == family))
+
+
+def remove_opaque_tokens(conn: Connection, user_id: str) -> None:
+    conn.execute(delete(opaque_tokens).where(opaque_tokens.c.user_id == user_id))

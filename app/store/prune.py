@@ -1,0 +1,52 @@
+"""Removal of rows that nothing can ask for again, in small batches: a purge must not hold up a login."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, Connection, Table, delete, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.store.attempts import FORGOTTEN_AFTER, password_attempts
+from app.store.authenticators import authenticators
+from app.store.clients import client_assertions
+from app.store.opaque_tokens import opaque_tokens
+from app.store.refresh_families import refresh_families
+from app.store.transactions import transactions
+
+BATCH = 200  # rows a transaction: about 15 ms of SQLite's write lock
+# An expired thing is kept for a while, so that its holder hears "expired" and not "unknown".
+KEPT_FOR = timedelta(days=1)
+
+
+def _dead_rows(now: datetime) -> list[tuple[Table, Column[str], ColumnElement[bool]]]:
+    before = now - KEPT_FOR
+    families, attempts = refresh_families.c, password_attempts.c
+    return [
+        (transactions, transactions.c.id, transactions.c.expires_at < before),
+        (opaque_tokens, opaque_tokens.c.token_digest, opaque_tokens.c.expires_at < before),
+        (client_assertions, client_assertions.c.jti, client_assertions.c.expires_at < before),
+        (refresh_families, families.handle_digest, families.expires_at < before),
+        (refresh_families, families.handle_digest, families.idle_expires_at < before),
+        (password_attempts, attempts.key, attempts.failed_at < now - FORGOTTEN_AFTER),
+        (
+            password_attempts,
+            attempts.key,
+            (attempts.failures == 0) & (attempts.pending == 0) & (attempts.reserved_at < before),
+        ),
+        (
+            authenticators,
+            authenticators.c.id,
+            authenticators.c.confirmed_at.is_(None) & (authenticators.c.created_at < before),
+        ),
+    ]
+
+
+def steps(now: datetime) -> int:
+    """How many kinds of dead rows there are."""
+    return len(_dead_rows(now))
+
+
+def prune_step(conn: Connection, step: int, now: datetime) -> tuple[str, int]:
+    """Remove at most one batch of one kind; returns the table and the number removed."""
+    table, key, is_dead = _dead_rows(now)[step]
+    batch = select(key).where(is_dead).limit(BATCH)
+    return table.name, int(conn.execute(delete(table).where(is_dead, key.in_(batch))).rowcount)

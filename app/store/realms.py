@@ -1,0 +1,135 @@
+"""Realms: separate user directories. On the management wire a realm is a connection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
+
+from app.store.base import UTCDateTime, metadata
+
+realms = Table(
+    "realms",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("display_name", Text),
+    Column("mfa_mode", Text),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("has_brute_force_protection", Boolean, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+# Under which names a login may ask for the realm; its own name unless it was given others.
+realm_names = Table(
+    "realm_names",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+realm_clients = Table(
+    "realm_clients",
+    metadata,
+    Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True),
+)
+
+
+@dataclass(frozen=True)
+class Realm:
+    id: str
+    name: str
+    kind: str
+    display_name: str | None
+    mfa_mode: str | None
+    """`never`, `when_enrolled`, `always`, `inherit`, or None where nobody wrote a policy."""
+    is_enabled: bool
+    has_brute_force_protection: bool
+    created_at: datetime
+
+
+def _realm(row: Row[tuple[object, ...]]) -> Realm:
+    return Realm(**{name: row._mapping[name] for name in Realm.__dataclass_fields__})
+
+
+_BY_ID = select(realms).where(realms.c.id == bindparam("id"))
+_BY_NAME = select(realms).where(realms.c.name == bindparam("name"))
+_IS_FOR_CLIENT = exists().where(
+    realm_clients.c.realm_id == realms.c.id, realm_clients.c.client_id == bindparam("client_id")
+)
+_FOR_LOGIN = (
+    select(realms, _IS_FOR_CLIENT.label("is_for_client"))
+    .join(realm_names, realm_names.c.realm_id == realms.c.id)
+    .where(realm_names.c.name == bindparam("name"))
+)
+_BY_ID_FOR_CLIENT = select(realms, _IS_FOR_CLIENT.label("is_for_client")).where(
+    realms.c.id == bindparam("id")
+)
+
+
+def find_realm(conn: Connection, realm_id: str) -> Realm | None:
+    row = conn.execute(_BY_ID, {"id": realm_id}).first()
+    return _realm(row) if row else None
+
+
+def find_realm_by_name(conn: Connection, name: str) -> Realm | None:
+    row = conn.execute(_BY_NAME, {"name": name}).first()
+    return _realm(row) if row else None
+
+
+def find_realm_for_login(conn: Connection, name: str, client_id: str) -> tuple[Realm, bool] | None:
+    """The realm that answers to a name, and whether this client may use it."""
+    row = conn.execute(_FOR_LOGIN, {"name": name, "client_id": client_id}).first()
+    return (_realm(row), row.is_for_client) if row else None
+
+
+def find_realm_for_client(conn: Connection, realm_id: str, client_id: str) -> tuple[Realm, bool] | None:
+    """The realm, and whether this client may use it."""
+    row = conn.execute(_BY_ID_FOR_CLIENT, {"id": realm_id, "client_id": client_id}).first()
+    return (_realm(row), row.is_for_client) if row else None
+
+
+def list_realms(conn: Connection) -> Sequence[Realm]:
+    return [_realm(row) for row in conn.execute(select(realms).order_by(realms.c.name))]
+
+
+def add_realm(conn: Connection, realm: Realm) -> None:
+    values = {name: getattr(realm, name) for name in Realm.__dataclass_fields__}
+    conn.execute(insert(realms).values(**values))
+    conn.execute(insert(realm_names).values(name=realm.name, realm_id=realm.id))
+
+
+def update_realm(conn: Connection, realm_id: str, **changes: object) -> None:
+    conn.execute(update(realms).where(realms.c.id == realm_id).values(**changes))
+
+
+def remove_realm(conn: Connection, realm_id: str) -> None:
+    conn.execute(delete(realms).where(realms.c.id == realm_id))
+
+
+def list_clients_of(conn: Connection, realm_id: str) -> list[str]:
+    found = select(realm_clients.c.client_id).where(realm_clients.c.realm_id == realm_id)
+    return list(conn.execute(found.order_by(realm_clients.c.client_id)).scalars())
+
+
+def set_clients_of(conn: Connection, realm_id: str, client_ids: Sequence[str]) -> None:
+    conn.execute(delete(realm_clients).where(realm_clients.c.realm_id == realm_id))
+    if client_ids:
+        rows = [{"realm_id": realm_id, "client_id": client_id} for client_id in client_ids]
+        conn.execute(insert(realm_clients), rows)

@@ -1,0 +1,183 @@
+"""Refresh tokens: one row a login, not a token.
+
+A family knows the digest of its newest token and of that one's parent. Rotation is one conditional UPDATE, so that of
+parallel uses exactly one wins; whatever else is presented under the family's handle is a token used before, or an
+attack. Older tokens need no rows of their own to be recognised.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from app.store.base import UTCDateTime, metadata, won
+
+ACTIVE_LIMIT = 200  # refresh tokens of one person in one application; the oldest falls out
+
+# No foreign key to the user: a token of a deleted person is told apart from an unknown one.
+refresh_families = Table(
+    "refresh_families",
+    metadata,
+    Column("handle_digest", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("realm_id", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("gty", JSON, nullable=False),
+    Column("methods", JSON, nullable=False),
+    Column("current_digest", Text, nullable=False),
+    Column("parent_digest", Text),
+    Column("sealed_successor", Text),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("rotated_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),
+    Column("idle_expires_at", UTCDateTime),
+    Column("revoked_at", UTCDateTime),
+    Index("ix_refresh_families_user_client", "user_id", "client_id", "created_at"),
+    Index("ix_refresh_families_expires_at", "expires_at"),
+)
+
+
+@dataclass(frozen=True)
+class RefreshFamily:
+    handle_digest: str
+    user_id: str
+    realm_id: str
+    client_id: str
+    audience: str
+    scope: str
+    gty: tuple[str, ...]
+    methods: tuple[tuple[str, int], ...]
+    current_digest: str = field(repr=False)
+    created_at: datetime
+    rotated_at: datetime
+    expires_at: datetime | None
+    idle_expires_at: datetime | None
+    parent_digest: str | None = field(default=None, repr=False)
+    sealed_successor: str | None = field(default=None, repr=False)
+    generation: int = 0
+    revoked_at: datetime | None = None
+
+
+def _family(row: Row[tuple[object, ...]]) -> RefreshFamily:
+    values = {name: row._mapping[name] for name in RefreshFamily.__dataclass_fields__}
+    values["gty"] = tuple(values["gty"])
+    values["methods"] = tuple((name, at) for name, at in values["methods"])
+    return RefreshFamily(**values)
+
+
+_F = refresh_families.c
+_BY_HANDLE = select(refresh_families).where(_F.handle_digest == bindparam("handle"))
+_ADD = insert(refresh_families)
+_IS_LIVE = (
+    _F.revoked_at.is_(None),
+    or_(_F.expires_at.is_(None), _F.expires_at > bindparam("now")),
+    or_(_F.idle_expires_at.is_(None), _F.idle_expires_at > bindparam("now")),
+)
+_ROTATE = (
+    update(refresh_families)
+    .where(_F.handle_digest == bindparam("handle"), _F.current_digest == bindparam("old"), *_IS_LIVE)
+    .values(
+        current_digest=bindparam("new"),
+        parent_digest=bindparam("old"),
+        sealed_successor=bindparam("sealed"),
+        generation=_F.generation + 1,
+        rotated_at=bindparam("now"),
+        idle_expires_at=bindparam("idle"),
+    )
+)
+_TOUCH = (
+    update(refresh_families)
+    .where(_F.handle_digest == bindparam("handle"), *_IS_LIVE)
+    .values(idle_expires_at=bindparam("idle"))
+)
+_REVOKE = (
+    update(refresh_families)
+    .where(_F.handle_digest == bindparam("handle"), _F.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"), sealed_successor=None)
+)
+_NEWEST = (
+    select(_F.handle_digest)
+    .where(_F.user_id == bindparam("user_id"), _F.client_id == bindparam("client_id"))
+    .order_by(_F.created_at.desc())
+    .limit(ACTIVE_LIMIT)
+)
+_DROP_OLDEST = delete(refresh_families).where(
+    _F.user_id == bindparam("user_id"),
+    _F.client_id == bindparam("client_id"),
+    _F.handle_digest.not_in(_NEWEST),
+)
+
+
+def find_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
+    row = conn.execute(_BY_HANDLE, {"handle": handle_digest}).first()
+    return _family(row) if row else None
+
+
+def add_family(conn: Connection, family: RefreshFamily) -> None:
+    values = {name: getattr(family, name) for name in RefreshFamily.__dataclass_fields__}
+    conn.execute(_ADD, values)
+    conn.execute(_DROP_OLDEST, {"user_id": family.user_id, "client_id": family.client_id})
+
+
+def rotate_family(
+    conn: Connection,
+    handle_digest: str,
+    *,
+    old: str,
+    new: str,
+    sealed_successor: str | None,
+    idle_expires_at: datetime | None,
+    now: datetime,
+) -> bool:
+    """Put the successor in the place of the newest token; only the first of parallel uses wins."""
+    values = {
+        "handle": handle_digest,
+        "old": old,
+        "new": new,
+        "sealed": sealed_successor,
+        "idle": idle_expires_at,
+        "now": now,
+    }
+    return won(conn.execute(_ROTATE, values))
+
+
+def touch_family(
+    conn: Connection, handle_digest: str, idle_expires_at: datetime | None, now: datetime
+) -> bool:
+    """A use without rotation; False when the family was revoked or has run out meanwhile."""
+    return won(conn.execute(_TOUCH, {"handle": handle_digest, "idle": idle_expires_at, "now": now}))
+
+
+def revoke_family(conn: Connection, handle_digest: str, now: datetime) -> bool:
+    return won(conn.execute(_REVOKE, {"handle": handle_digest, "now": now}))
+
+
+def revoke_families(conn: Connection, user_id: str, now: datetime) -> int:
+    """End every family of a person; returns how many were still live."""
+    live = (_F.user_id == user_id) & _F.revoked_at.is_(None)
+    result = conn.execute(update(refresh_families).where(live).values(revoked_at=now, sealed_successor=None))
+    return int(result.rowcount)
+
+
+def list_families(conn: Connection, user_id: str) -> Sequence[RefreshFamily]:
+    found = select(refresh_families).where(_F.user_id == user_id).order_by(_F.created_at)
+    return [_family(row) for row in conn.execute(found)]

@@ -1,0 +1,109 @@
+"""MFA transactions: logins whose password was right and whose second factor is still owed.
+
+The client holds an `mfa_token`; only its digest is kept here.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    ForeignKey,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from app.store.base import UTCDateTime, metadata, won
+
+OPEN_LIMIT = 10  # a person's open transactions; the oldest falls out, so that a thief cannot pile them up
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_digest", Text, nullable=False, unique=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), nullable=False),
+    Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("requested_scope", Text),
+    Column("gty", JSON, nullable=False),
+    Column("methods", JSON, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
+    Column("consumed_at", UTCDateTime),
+)
+
+
+@dataclass(frozen=True)
+class Transaction:
+    id: str
+    token_digest: str
+    user_id: str
+    realm_id: str
+    client_id: str
+    audience: str
+    scope: str
+    requested_scope: str | None
+    gty: tuple[str, ...]
+    methods: tuple[tuple[str, int], ...]
+    """What was already proven: method (`pwd`, …) and when, in epoch seconds."""
+    created_at: datetime
+    expires_at: datetime
+    consumed_at: datetime | None = None
+
+
+def _transaction(row: Row[tuple[object, ...]]) -> Transaction:
+    values = {name: row._mapping[name] for name in Transaction.__dataclass_fields__}
+    values["gty"] = tuple(values["gty"])
+    values["methods"] = tuple((name, at) for name, at in values["methods"])
+    return Transaction(**values)
+
+
+_BY_DIGEST = select(transactions).where(transactions.c.token_digest == bindparam("digest"))
+_ADD = insert(transactions)
+_T = transactions.c
+_NEWEST = (
+    select(_T.id)
+    .where(_T.user_id == bindparam("user_id"), _T.consumed_at.is_(None))
+    .order_by(_T.created_at.desc(), _T.id)
+    .limit(OPEN_LIMIT)
+)
+_VOID_OLDEST = delete(transactions).where(
+    _T.user_id == bindparam("user_id"), _T.consumed_at.is_(None), _T.id.not_in(_NEWEST)
+)
+_CONSUME = (
+    update(transactions)
+    .where(_T.id == bindparam("transaction_id"), _T.consumed_at.is_(None))
+    .values(consumed_at=bindparam("at"))
+)
+
+
+def find_transaction(conn: Connection, token_digest: str) -> Transaction | None:
+    row = conn.execute(_BY_DIGEST, {"digest": token_digest}).first()
+    return _transaction(row) if row else None
+
+
+def add_transaction(conn: Connection, transaction: Transaction) -> None:
+    values = {name: getattr(transaction, name) for name in Transaction.__dataclass_fields__}
+    conn.execute(_ADD, values)
+    conn.execute(_VOID_OLDEST, {"user_id": transaction.user_id})
+
+
+def consume_transaction(conn: Connection, transaction_id: str, now: datetime) -> bool:
+    """Whether this caller is the one that may have the tokens."""
+    return won(conn.execute(_CONSUME, {"transaction_id": transaction_id, "at": now}))
+
+
+def void_transactions(conn: Connection, user_id: str) -> None:
+    """End every open login of a person: password changed, factors reset, blocked."""
+    conn.execute(delete(transactions).where(_T.user_id == user_id, _T.consumed_at.is_(None)))

@@ -1,0 +1,152 @@
+"""People, and the identifiers by which they are found.
+
+Every name, address and number of a realm's users stands once in `identifiers`, so that one person's username can
+never be another one's e-mail address, and a login is one index look-up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from app.identifiers import normal_key
+from app.store.base import UTCDateTime, metadata
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("email", Text),
+    Column("email_verified", Boolean, nullable=False),
+    Column("username", Text),
+    Column("phone_number", Text),
+    Column("phone_verified", Boolean, nullable=False),
+    Column("name", Text),
+    Column("given_name", Text),
+    Column("family_name", Text),
+    Column("nickname", Text),
+    Column("picture", Text),
+    Column("user_metadata", JSON, nullable=False),
+    Column("app_metadata", JSON, nullable=False),
+    Column("password_hash", Text),
+    Column("password_form", Text),
+    Column("is_blocked", Boolean, nullable=False),
+    Column("tokens_valid_after", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    realm_id: str
+    created_at: datetime
+    updated_at: datetime
+    email: str | None = None
+    email_verified: bool = False
+    username: str | None = None
+    phone_number: str | None = None
+    phone_verified: bool = False
+    name: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    nickname: str | None = None
+    picture: str | None = None
+    user_metadata: dict[str, object] = field(default_factory=dict)
+    app_metadata: dict[str, object] = field(default_factory=dict)
+    password_hash: str | None = field(default=None, repr=False)
+    password_form: str | None = None
+    is_blocked: bool = False
+    tokens_valid_after: datetime | None = None
+    """Tokens issued before are no longer accepted here: password changed, factors reset."""
+
+
+def user_of(row: Row[tuple[object, ...]]) -> User:
+    return User(**{name: row._mapping[name] for name in User.__dataclass_fields__})
+
+
+_BY_ID = select(users).where(users.c.id == bindparam("id"))
+_BY_KEY = (
+    select(users)
+    .join(identifiers, identifiers.c.user_id == users.c.id)
+    .where(identifiers.c.realm_id == bindparam("realm_id"), identifiers.c.key == bindparam("key"))
+)
+
+
+def find_user(conn: Connection, user_id: str) -> User | None:
+    row = conn.execute(_BY_ID, {"id": user_id}).first()
+    return user_of(row) if row else None
+
+
+def find_user_by_key(conn: Connection, realm_id: str, key: str) -> User | None:
+    """Look up by a normal form of identifiers.normal_key; the same one statement whether anybody is found."""
+    row = conn.execute(_BY_KEY, {"realm_id": realm_id, "key": key}).first()
+    return user_of(row) if row else None
+
+
+def list_users(conn: Connection, realm_id: str, limit: int, after: str = "") -> Sequence[User]:
+    found = select(users).where(users.c.realm_id == realm_id, users.c.id > after)
+    return [user_of(row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]
+
+
+def add_user(conn: Connection, user: User) -> None:
+    """Raises sqlalchemy's IntegrityError when an identifier is taken in the realm."""
+    conn.execute(insert(users).values(**{name: getattr(user, name) for name in User.__dataclass_fields__}))
+    keys = {normal_key(text) for text in (user.email, user.username, user.phone_number) if text}
+    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in keys if key]
+    if rows:
+        conn.execute(insert(identifiers), rows)
+
+
+_LOCK = update(users).where(users.c.id == bindparam("user_id")).values(id=users.c.id)
+
+
+def lock_user(conn: Connection, user_id: str) -> None:
+    """Wait until nobody else changes this person's factors, until the transaction ends."""
+    conn.execute(_LOCK, {"user_id": user_id})
+
+
+def update_user(conn: Connection, user_id: str, **changes: object) -> None:
+    conn.execute(update(users).where(users.c.id == user_id).values(**changes))
+
+
+def remove_user(conn: Connection, user_id: str) -> None:
+    conn.execute(delete(users).where(users.c.id == user_id))
+
+
+_REHASH = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.password_hash == bindparam("old_hash"))
+    .values(password_hash=bindparam("new_hash"), password_form=bindparam("form"))
+)
+
+
+def replace_hash(conn: Connection, user_id: str, old: str, new: str, form: str) -> None:
+    """The same password under today's cost; nothing happens when the password was changed meanwhile."""
+    values = {"user_id": user_id, "old_hash": old, "new_hash": new, "form": form}
+    conn.execute(_REHASH, values)

@@ -1,0 +1,28 @@
+"""What somebody proved in a login, as claims: `amr`, `acr`, `auth_time` (RFC 8176, RFC 9068 2.2.1).
+
+A method is a name and the epoch second of its success: `("pwd", 1700000000)`.
+"""
+
+Method = tuple[str, int]
+Methods = tuple[Method, ...]
+
+PASSWORD = "pwd"  # noqa: S105 - the name of a method
+ACR_MFA = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
+
+# RFC 8176 has no word for a recovery code: it shows as `mfa` alone.
+_AMR = {PASSWORD: PASSWORD, "totp": "otp"}
+
+
+def has_second_factor(methods: Methods) -> bool:
+    return any(name != PASSWORD for name, _ in methods)
+
+
+def claims(methods: Methods) -> dict[str, object]:
+    """The truth about a login; unchanged by a refresh, which proves nothing."""
+    if not methods:
+        return {}
+    amr = [_AMR[name] for name, _ in methods if name in _AMR]
+    found: dict[str, object] = {"auth_time": max(at for _, at in methods)}
+    if has_second_factor(methods):
+        return found | {"amr": [*amr, "mfa"], "acr": ACR_MFA}
+    return found | {"amr": amr}

@@ -1,0 +1,47 @@
+"""What a serving process does beside answering: it removes dead rows, a small batch at a time."""
+
+import logging
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+from app.context import Server
+from app.errors import Refusal
+from app.store import prune
+
+log = logging.getLogger("belay.upkeep")
+
+EVERY_SECONDS = 60.0
+
+
+def prune_all(server: Server, now: datetime) -> dict[str, int]:
+    """Remove everything that is dead, in batches; returns the rows removed by table."""
+    removed: dict[str, int] = {}
+    for step in range(prune.steps(now)):
+        gone = prune.BATCH
+        while gone == prune.BATCH:
+            table, gone = _step(server, step, now)
+            removed[table] = removed.get(table, 0) + gone
+    return removed
+
+
+def _step(server: Server, step: int, now: datetime) -> tuple[str, int]:
+    with server.db.write() as conn:
+        return prune.prune_step(conn, step, now)
+
+
+def start(server: Server) -> None:
+    threading.Thread(target=_run, args=(server,), name="upkeep", daemon=True).start()
+
+
+def _run(server: Server) -> None:
+    while True:
+        # Spread over the processes, so that they do not all wait for the same lock.
+        time.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+        try:
+            now = datetime.now(UTC)
+            for step in range(prune.steps(now)):
+                _step(server, step, now)
+        except Refusal as refusal:
+            log.warning("pruning was put off: %s", refusal.reason)

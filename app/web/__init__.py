@@ -1,0 +1,16 @@
+"""The HTTP surface, one file an endpoint family. With `cli` and the factory it is the only place that knows Flask.
+
+Here wire words are translated: Auth0's outside, ours inside. Nothing is decided here.
+"""
+
+from flask import Blueprint
+
+from app.web import health, mfa, oauth, openapi, well_known
+
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    oauth.blueprint,
+    mfa.blueprint,
+    well_known.blueprint,
+    health.blueprint,
+    openapi.blueprint,
+)

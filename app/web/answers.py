@@ -1,0 +1,59 @@
+"""How answers look: JSON with the media types that SDKs insist on, refusals in OAuth's shape."""
+
+import json
+import logging
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from app.errors import InvalidRequest, MethodNotAllowed, NotFound, Refusal, ServerError
+
+log = logging.getLogger("belay.web")
+
+JSON_UTF8 = "application/json; charset=utf-8"
+JSON_BARE = "application/json"  # the token endpoint: some clients compare the whole header
+
+
+def install(app: Flask) -> None:
+    app.register_error_handler(Refusal, refuse)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _accident)
+
+
+def answer(body: object, *, status: int = 200, media_type: str = JSON_UTF8) -> Response:
+    return Response(json.dumps(body, separators=(",", ":")), status, content_type=media_type)
+
+
+def refuse(refusal: Refusal) -> Response:
+    g.outcome = f"{refusal.error}:{refusal.reason}"
+    body = {"error": refusal.error, "error_description": refusal.description} | refusal.extras
+    media_type = JSON_BARE if request.path == "/oauth/token" else JSON_UTF8
+    response = answer(body, status=refusal.status, media_type=media_type)
+    response.headers.extend(refusal.headers)
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.code == 404:
+        return refuse(NotFound(reason="no_such_path"))
+    if error.code == 405:
+        response = refuse(MethodNotAllowed(reason="no_such_method"))
+        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
+        return response
+    if error.code is not None and 400 <= error.code < 500:
+        return refuse(InvalidRequest("The request cannot be read.", reason="bad_http", status=error.code))
+    if error.code is not None and error.code < 400 and error.response is not None:
+        return Response(status=error.code)
+    return _accident(error)
+
+
+def _accident(error: Exception) -> Response:
+    """Our mistake: the client learns nothing, the log learns where. Never the text or the locals of the error,
+    which may hold what was sent.
+    """
+    frames, where = error.__traceback__, []
+    while frames is not None:
+        where.append(f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}")
+        frames = frames.tb_next
+    log.error("unexpected %s at %s", type(error).__name__, " > ".join(where[-6:]))
+    return refuse(ServerError(reason="accident"))

@@ -1,0 +1,97 @@
+"""What every request passes on its way in and out: its context, its headers, its line in the log."""
+
+import ipaddress
+import re
+import time
+from datetime import UTC, datetime
+
+import structlog
+from flask import Flask, Response, current_app, g, request
+
+from app.context import Context, Server
+from app.crypto import random_id
+from app.settings import Settings
+
+log = structlog.stdlib.get_logger("belay.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET = {"/healthz", "/readyz"}
+
+
+def install(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def server() -> Server:
+    found: Server = current_app.extensions["belay"]
+    return found
+
+
+def context() -> Context:
+    """The context of the current request."""
+    found: Context = g.ctx
+    return found
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "")
+    g.ctx = Context(
+        server=server(),
+        now=datetime.now(UTC),
+        ip=client_ip(
+            server().settings, request.remote_addr or "", request.headers.getlist("X-Forwarded-For")
+        ),
+        user_agent=request.headers.get("User-Agent", ""),
+        request_id=given if _REQUEST_ID.fullmatch(given) else random_id(),
+    )
+
+
+def client_ip(settings: Settings, peer: str, forwarded: list[str]) -> str:
+    """The socket's peer, or behind listed proxies the right-most hop that is not one of them.
+
+    An unreadable hop ends the walk: what stands left of it was written by whoever wrote it.
+    """
+    address = peer
+    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
+    while hops and _is_trusted(settings, address):
+        try:
+            address = str(ipaddress.ip_address(hops.pop()))
+        except ValueError:
+            break
+    return address
+
+
+def _is_trusted(settings: Settings, address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in network for network in settings.trusted_proxies)
+
+
+def _end(response: Response) -> Response:
+    headers = response.headers
+    ctx: Context | None = g.get("ctx")
+    if ctx is not None:
+        headers["X-Request-ID"] = ctx.request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    if "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+        headers["Pragma"] = "no-cache"
+    if request.path not in QUIET and ctx is not None:
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path[:200],
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
+            request_id=ctx.request_id,
+            ip=ctx.ip,
+            realm=ctx.facts.realm,
+            client_id=ctx.facts.client_id,
+            user_id=ctx.facts.user_id,
+            outcome=g.get("outcome", "ok"),
+        )
+    return response
