@@ -30,8 +30,9 @@ fmt: ## format and sort imports
 evidence: ## the full figures of every demand, as a table (takes long)
 	@sh scripts/install.sh test
 	@sh scripts/services.sh
-	@BELAY_EVIDENCE=1 .venv/bin/python -m pytest -q -p no:randomly -m "races or slow" $(ARGS)
-	@cat instance/evidence.txt
+	@rm -f instance/evidence.jsonl
+	@BELAY_EVIDENCE=1 .venv/bin/python -m pytest -q -p no:randomly -m "races or slow" --timeout 7200 $(ARGS); \
+		status=$$?; .venv/bin/python -m tests.evidence; exit $$status
 
 bench: install ## ratios measured in one run; ARGS=--quick for a minute's worth
 	@.venv/bin/python -m bench $(ARGS)

@@ -264,8 +264,8 @@ def end_access(conn: Connection, ctx: Context, user: User) -> None:
 
 def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     """Remove every authenticator of a person and end all access. Returns the kinds that were confirmed."""
-    kinds = authenticators.remove_authenticators(conn, user.id)
     users.update_user(conn, user.id, tokens_valid_after=ctx.now)
+    kinds = authenticators.remove_authenticators(conn, user.id)
     end_access(conn, ctx, user)
     ctx.facts.user_id = user.id
     ctx.facts.details["kinds"] = kinds

@@ -188,16 +188,18 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
     minted = issue.with_recovery_code(minted, proof.new_recovery_code)
     try:
         with ctx.db.write() as conn:
+            # Rows are locked in the same order everywhere (user, transaction, guesses, authenticator): no deadlock.
+            is_first_use = proof.authenticator.confirmed_at is None
+            if is_first_use and _was_enrolled_meanwhile(conn, person):
+                raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="enrolled_meanwhile"))
             if not mfa.consume(conn, redeemed.transaction, ctx.now):
                 raise _Lost(InvalidGrant(mfa.MALFORMED, reason="transaction_used"))
-            if proof.authenticator.confirmed_at is None and _was_enrolled_meanwhile(conn, person):
-                raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="enrolled_meanwhile"))
+            second_factor.succeeded(conn, person.user.id, proof.authenticator, redeemed.tried)
             if not proof.consume(conn, ctx.now):
                 raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="code_replayed"))
-            if proof.authenticator.confirmed_at is None:
+            if is_first_use:
                 authenticators.confirm_recovery_code(conn, person.user.id, ctx.now)
                 ctx.facts.details["enrolled"] = proof.authenticator.id
-            second_factor.succeeded(conn, person.user.id, proof.authenticator, redeemed.tried)
             brute_force.succeeded(conn, asking.realm, person.user, ctx.ip)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event)

@@ -290,7 +290,7 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
 
 
 def listed(bearer: Bearer) -> list[dict[str, object]]:
-    """The answer of `GET /mfa/authenticators`."""
+    """The answer of `GET /mfa/authenticators`: factors first, the code for emergencies last."""
     return [
         {
             "id": a.id,
@@ -298,7 +298,7 @@ def listed(bearer: Bearer) -> list[dict[str, object]]:
             "active": a.is_active,
             "type": FACTORS[a.kind].wire_type,
         }
-        for a in bearer.owned
+        for a in sorted(bearer.owned, key=lambda a: not FACTORS[a.kind].is_challengeable)
     ]
 
 

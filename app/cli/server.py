@@ -50,7 +50,6 @@ def run(server: Server) -> None:
         workers_kill_timeout=10,
         ssl_cert=found.tls_cert,
         ssl_key=found.tls_key,
-        process_name="belay",
     ).serve()
 
 

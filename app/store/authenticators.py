@@ -108,7 +108,8 @@ def add_first_recovery_code(conn: Connection, code: Authenticator) -> bool:
     stale = (_C.user_id == code.user_id) & (_C.kind == code.kind) & _C.confirmed_at.is_(None)
     conn.execute(delete(authenticators).where(stale, _C.transaction_id != code.transaction_id))
     values = {name: getattr(code, name) for name in Authenticator.__dataclass_fields__}
-    return won(conn.execute(upsert(authenticators).values(**values).on_conflict_do_nothing()))
+    once = upsert(authenticators).values(**values).on_conflict_do_nothing().returning(_C.id)
+    return conn.execute(once).first() is not None
 
 
 def replace_recovery_code(conn: Connection, code: Authenticator, now: datetime) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_once
 
-from app.store.base import UTCDateTime, metadata, won
+from app.store.base import UTCDateTime, metadata
 
 clients = Table(
     "clients",
@@ -175,4 +175,5 @@ def add_client_key(conn: Connection, client_id: str, key: ClientKey, now: dateti
 def consume_assertion(conn: Connection, client_id: str, jti: str, expires_at: datetime) -> bool:
     """Whether this assertion is seen for the first time; the primary key decides between parallel uses."""
     first = insert_once(client_assertions).values(client_id=client_id, jti=jti, expires_at=expires_at)
-    return won(conn.execute(first.on_conflict_do_nothing()))
+    once = first.on_conflict_do_nothing().returning(client_assertions.c.jti)
+    return conn.execute(once).first() is not None

@@ -123,7 +123,7 @@ def add_user(conn: Connection, user: User) -> None:
         conn.execute(insert(identifiers), rows)
 
 
-_LOCK = update(users).where(users.c.id == bindparam("user_id")).values(id=users.c.id)
+_LOCK = update(users).where(users.c.id == bindparam("user_id")).values(updated_at=users.c.updated_at)
 
 
 def lock_user(conn: Connection, user_id: str) -> None:

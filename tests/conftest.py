@@ -1,0 +1,68 @@
+"""Fixtures: a server on each database, its application, and the cast that lives on it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from freezegun import freeze_time
+from freezegun.api import FrozenDateTimeFactory
+
+from app import create_app
+from app.context import Context, Server, open_server
+from tests import databases, making
+from tests.databases import Templates
+from tests.making import Cast
+from tests.wire import Wire
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
+    def clusters() -> Iterator[databases.Cluster]:
+        with databases.new_cluster() as cluster:
+            yield cluster
+
+    generator = clusters()
+    yield Templates(tmp_path_factory.mktemp("templates"), generator)
+    generator.close()
+
+
+@pytest.fixture(params=databases.KINDS)
+def database(request: pytest.FixtureRequest) -> str:
+    """Every test of behaviour runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(database: str, templates: Templates, tmp_path: Path) -> Iterator[Server]:
+    url = templates.copy(database, tmp_path / "instance")
+    opened = open_server(databases.test_settings(tmp_path / "instance", url))
+    yield opened
+    opened.db.dispose()
+    templates.drop_used()
+
+
+@pytest.fixture
+def wire(server: Server) -> Wire:
+    """An HTTP client of the application."""
+    return Wire(create_app(server).test_client())
+
+
+@pytest.fixture
+def ctx(server: Server) -> Context:
+    return Context(server, NOON, ip="192.0.2.1", request_id="test")
+
+
+@pytest.fixture
+def clock() -> Iterator[FrozenDateTimeFactory]:
+    """Time stands still at noon until the test moves it."""
+    with freeze_time(NOON) as frozen:
+        yield frozen
+
+
+@pytest.fixture
+def cast(server: Server) -> Cast:
+    """Alice (enrolled), Bob (not), Carol (Alice's address in another realm), and Mallory's client."""
+    return making.make_cast(server)

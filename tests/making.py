@@ -1,0 +1,156 @@
+"""Plain functions that make what tests need, with defaults."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pyotp
+
+from app import accounts
+from app.context import Server
+from app.crypto import digest, random_id
+from app.factors.totp import secret_owner
+from app.store import authenticators, clients, realms, tenant
+from app.store import users as user_rows
+from app.store.apis import Api
+from app.store.authenticators import Authenticator
+from app.store.clients import Client
+from app.store.realms import Realm
+from app.store.users import User
+
+PASSWORD = "correct horse battery staple"
+CAROLS_PASSWORD = "another one entirely"
+API = "https://api.example.com"
+ALL_GRANTS = ("password", "password-realm", "mfa", "refresh_token", "client_credentials")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def make_realm(server: Server, name: str, mode: str | None = None) -> Realm:
+    with server.db.write() as conn:
+        realm = accounts.create_realm(conn, name, now())
+        if mode is not None:
+            accounts.set_mfa_mode(conn, realm, mode)
+        found = realms.find_realm(conn, realm.id)
+    assert found is not None
+    return found
+
+
+def make_client(
+    server: Server,
+    client_id: str,
+    *,
+    secret: str | None = None,
+    realm_names: tuple[str, ...] = (),
+    **changes: object,
+) -> Client:
+    """A confidential client with that secret, or a public one."""
+    client = Client(
+        id=client_id,
+        name=client_id,
+        app_type="regular_web" if secret else "native",
+        auth_method="client_secret_post" if secret else "none",
+        created_at=now(),
+        grant_types=accounts.grant_types_of(list(ALL_GRANTS)),
+        secret_digests=(digest(secret),) if secret else (),
+    )
+    client = replace(client, **changes)  # type: ignore[arg-type]
+    with server.db.write() as conn:
+        clients.add_client(conn, client)
+        for name in realm_names:
+            realm = realms.find_realm_by_name(conn, name)
+            assert realm is not None
+            realms.set_clients_of(conn, realm.id, [*realms.list_clients_of(conn, realm.id), client.id])
+    return client
+
+
+def make_api(server: Server, identifier: str = API, **changes: object) -> Api:
+    api = Api(random_id(24, accounts.HEX), identifier, identifier, now(), ("read:things", "write:things"))
+    api = replace(api, **({"allow_offline_access": True} | changes))  # type: ignore[arg-type]
+    with server.db.write() as conn:
+        return accounts.create_api(server, conn, api, now())
+
+
+def make_user(server: Server, realm: Realm, email: str, password: str = PASSWORD, **profile: object) -> User:
+    password_hash = accounts.hash_new_password(server, password)
+    user = accounts.new_user(realm, now(), **({"email": email, "email_verified": True} | profile))
+    with server.db.write() as conn:
+        accounts.create_user(conn, user, password_hash)
+    return user
+
+
+def enroll_totp(server: Server, user: User) -> str:
+    """Give somebody a confirmed authenticator app; returns its secret."""
+    secret = pyotp.random_base32()
+    authenticator_id = f"totp|dev_{random_id()}"
+    sealed = server.keyring.seal(secret.encode(), secret_owner(authenticator_id))
+    row = Authenticator(authenticator_id, user.id, "totp", now(), sealed_secret=sealed, confirmed_at=now())
+    with server.db.write() as conn:
+        authenticators.add_authenticator(conn, row)
+    return secret
+
+
+def give_recovery_code(server: Server, user: User, code: str = "ABCDEFGHIJKLMNOPQRSTUVWX") -> str:
+    row = Authenticator(
+        f"recovery-code|dev_{random_id()}",
+        user.id,
+        "recovery_code",
+        now(),
+        code_digest=digest(code),
+        confirmed_at=now(),
+    )
+    with server.db.write() as conn:
+        authenticators.add_authenticator(conn, row)
+    return code
+
+
+def set_default_directory(server: Server, name: str) -> None:
+    with server.db.write() as conn:
+        tenant.update_tenant(conn, default_directory=name)
+
+
+def reload_user(server: Server, user: User) -> User:
+    with server.db.read() as conn:
+        found = user_rows.find_user(conn, user.id)
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Two realms: `staff` (when enrolled, the default) and `guests` (always)."""
+
+    staff: Realm
+    guests: Realm
+    app: Client
+    """Confidential, secret `app-secret…`."""
+    phone_app: Client
+    """Public."""
+    mallory: Client
+    """Somebody else's confidential client, allowed in both realms."""
+    alice: User
+    alice_totp: str
+    alice_recovery: str
+    bob: User
+    carol: User
+    """In `guests`, with Alice's address and a password of her own; not enrolled."""
+
+
+APP_SECRET = "app-secret-" + "a" * 40
+MALLORY_SECRET = "mallory-secret-" + "m" * 40
+
+
+def make_cast(server: Server) -> Cast:
+    staff, guests = make_realm(server, "staff", "when_enrolled"), make_realm(server, "guests", "always")
+    names = (staff.name, guests.name)
+    set_default_directory(server, staff.name)
+    make_api(server)
+    app = make_client(server, "app", secret=APP_SECRET, realm_names=names)
+    phone_app = make_client(server, "phone-app", realm_names=names)
+    mallory = make_client(server, "mallory", secret=MALLORY_SECRET, realm_names=names)
+    alice = make_user(server, staff, "alice@example.com", username="alice", phone_number="+491701234567")
+    secret, code = enroll_totp(server, alice), give_recovery_code(server, alice)
+    bob = make_user(server, staff, "bob@example.com")
+    carol = make_user(server, guests, "alice@example.com", CAROLS_PASSWORD)
+    return Cast(staff, guests, app, phone_app, mallory, alice, secret, code, bob, carol)

@@ -1,0 +1,128 @@
+"""One-time things over HTTP against four worker processes: of sixteen uses at once exactly one succeeds."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import making
+from tests.databases import KINDS, Templates
+from tests.evidence import report, size
+from tests.live import Answer, Live, form_request, serving
+from tests.making import APP_SECRET, PASSWORD, Cast
+from tests.wire import MFA_OTP, MFA_RECOVERY, code_of
+
+pytestmark = pytest.mark.races
+
+AT_ONCE = 16
+ROUNDS = size(20, 200)
+APP = {"client_id": "app", "client_secret": APP_SECRET}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def live(
+    request: pytest.FixtureRequest, templates: Templates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
+    with serving(templates, request.param, tmp_path_factory.mktemp("live"), workers=4) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cast(live: Live) -> Cast:
+    return making.make_cast(live.server)
+
+
+def mfa_token(live: Live, username: str) -> str:
+    answer = live.post("/oauth/token", grant_type="password", username=username, password=PASSWORD, **APP)
+    assert answer.status == 403, answer.text
+    return str(answer.json["mfa_token"])
+
+
+@pytest.fixture(autouse=True)
+def reported(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    name = request.node.name.removeprefix("test_").replace("_", " ")
+    report(name, tried=f"{ROUNDS} rounds x {AT_ONCE}, 4 workers", held="see the run's result")
+
+
+def exactly_one(answers: list[Answer]) -> Answer:
+    assert all(answer.status < 500 for answer in answers), [a.text for a in answers if a.status >= 500]
+    winners = [answer for answer in answers if answer.status == 200]
+    assert len(winners) == 1, [(a.status, a.text[:100]) for a in answers]
+    return winners[0]
+
+
+def test_a_one_time_password_counts_once(live: Live, cast: Cast) -> None:
+    for number in range(ROUNDS):
+        user = making.make_user(live.server, cast.staff, f"otp{number}@example.com")
+        secret = making.enroll_totp(live.server, user)
+        tokens = [mfa_token(live, f"otp{number}@example.com") for _ in range(4)]
+        code = code_of(secret)
+        requests = [
+            form_request(live, "/oauth/token", {"grant_type": MFA_OTP, "mfa_token": token, "otp": code} | APP)
+            for token in tokens * (AT_ONCE // 4)
+        ]
+        exactly_one(live.at_once(requests))
+
+
+def test_an_mfa_token_completes_one_login(live: Live, cast: Cast) -> None:
+    """Different proofs, one transaction."""
+    for number in range(ROUNDS):
+        user = making.make_user(live.server, cast.staff, f"mfa{number}@example.com")
+        secrets = [making.enroll_totp(live.server, user) for _ in range(3)]
+        code = making.give_recovery_code(live.server, user)
+        token = mfa_token(live, f"mfa{number}@example.com")
+        proofs = [{"grant_type": MFA_OTP, "otp": code_of(secret)} for secret in secrets]
+        proofs.append({"grant_type": MFA_RECOVERY, "recovery_code": code})
+        requests = [
+            form_request(live, "/oauth/token", proof | {"mfa_token": token} | APP)
+            for proof in proofs * (AT_ONCE // 4)
+        ]
+        exactly_one(live.at_once(requests))
+
+
+def test_a_recovery_code_counts_once(live: Live, cast: Cast) -> None:
+    for number in range(ROUNDS):
+        user = making.make_user(live.server, cast.staff, f"rec{number}@example.com")
+        making.enroll_totp(live.server, user)
+        code = making.give_recovery_code(live.server, user)
+        tokens = [mfa_token(live, f"rec{number}@example.com") for _ in range(4)]
+        requests = [
+            form_request(
+                live,
+                "/oauth/token",
+                {"grant_type": MFA_RECOVERY, "mfa_token": token, "recovery_code": code} | APP,
+            )
+            for token in tokens * (AT_ONCE // 4)
+        ]
+        winner = exactly_one(live.at_once(requests))
+        again = mfa_token(live, f"rec{number}@example.com")
+        successor = winner.json["recovery_code"]
+        used = live.post(
+            "/oauth/token", grant_type=MFA_RECOVERY, mfa_token=again, recovery_code=successor, **APP
+        )
+        assert used.status == 200 or "Too many" in used.text, used.text
+
+
+def test_a_refresh_token_rotates_once_and_its_reuse_ends_the_family(live: Live, cast: Cast) -> None:
+    for number in range(ROUNDS):
+        making.make_user(live.server, cast.staff, f"ref{number}@example.com")
+        login = {"grant_type": "password", "username": f"ref{number}@example.com", "password": PASSWORD}
+        first = live.post("/oauth/token", scope="openid offline_access", **login, **APP).json["refresh_token"]
+        again = form_request(
+            live, "/oauth/token", {"grant_type": "refresh_token", "refresh_token": first} | APP
+        )
+        winner = exactly_one(live.at_once([again] * AT_ONCE))
+        successor = winner.json["refresh_token"]
+        dead = live.post("/oauth/token", grant_type="refresh_token", refresh_token=successor, **APP)
+        assert dead.status == 403, "fifteen repeated a used token: the family is dead"
+
+
+def test_valid_logins_in_parallel_all_succeed(live: Live, cast: Cast) -> None:
+    for _ in range(ROUNDS // 2):
+        request = form_request(
+            live,
+            "/oauth/token",
+            {"grant_type": "password", "username": "bob@example.com", "password": PASSWORD} | APP,
+        )
+        answers = live.at_once([request] * AT_ONCE)
+        assert [answer.status for answer in answers] == [200] * AT_ONCE

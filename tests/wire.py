@@ -1,0 +1,105 @@
+"""How tests talk: the wire's own words, over the application or over a socket."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pyotp
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.making import API, APP_SECRET, PASSWORD
+
+PASSWORD_REALM = "http://auth0.com/oauth/grant-type/password-realm"
+MFA_OTP = "http://auth0.com/oauth/grant-type/mfa-otp"
+MFA_RECOVERY = "http://auth0.com/oauth/grant-type/mfa-recovery-code"
+
+APP = {"client_id": "app", "client_secret": APP_SECRET}
+PHONE_APP = {"client_id": "phone-app"}
+
+
+class Wire:
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+
+    def post(self, path: str, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+        """A form, as most SDKs send."""
+        return self.client.post(path, data=members, headers=headers)
+
+    def post_json(self, path: str, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+        return self.client.post(path, json=members, headers=headers)
+
+    def get(self, path: str, token: str | None = None) -> TestResponse:
+        return self.client.get(path, headers=bearer(token))
+
+    def token(self, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+        return self.post("/oauth/token", headers=headers, **(APP | members))
+
+    def password(
+        self, username: str = "alice@example.com", password: str = PASSWORD, **members: Any
+    ) -> TestResponse:
+        return self.token(
+            **({"grant_type": "password", "username": username, "password": password} | members)
+        )
+
+    def mfa_token(self, username: str = "alice@example.com", password: str = PASSWORD, **members: Any) -> str:
+        """The password step of somebody who owes a factor."""
+        answer = self.password(username, password, **members)
+        assert answer.status_code == 403, answer.text
+        assert answer.json is not None and answer.json["error"] == "mfa_required", answer.text
+        return str(answer.json["mfa_token"])
+
+    def otp(self, mfa_token: str, code: str, **members: Any) -> TestResponse:
+        return self.token(**({"grant_type": MFA_OTP, "mfa_token": mfa_token, "otp": code} | members))
+
+    def recovery(self, mfa_token: str, code: str, **members: Any) -> TestResponse:
+        return self.token(
+            **({"grant_type": MFA_RECOVERY, "mfa_token": mfa_token, "recovery_code": code} | members)
+        )
+
+    def refresh(self, refresh_token: str, **members: Any) -> TestResponse:
+        return self.token(**({"grant_type": "refresh_token", "refresh_token": refresh_token} | members))
+
+    def login(self, secret: str, **members: Any) -> dict[str, Any]:
+        """Both steps of Alice's login; the tokens."""
+        token = self.mfa_token(**members)
+        return self.ok(self.otp(token, code_of(secret)))
+
+    def associate(self, token: str, *types: str) -> TestResponse:
+        return self.client.post(
+            "/mfa/associate", json={"authenticator_types": list(types or ("otp",))}, headers=bearer(token)
+        )
+
+    def delete(self, authenticator_id: str, token: str) -> TestResponse:
+        return self.client.delete(f"/mfa/authenticators/{quote(authenticator_id)}", headers=bearer(token))
+
+    @staticmethod
+    def ok_list(answer: TestResponse) -> list[dict[str, Any]]:
+        assert answer.status_code == 200, answer.text
+        assert isinstance(answer.json, list)
+        return answer.json
+
+    @staticmethod
+    def ok(answer: TestResponse) -> dict[str, Any]:
+        assert answer.status_code == 200, answer.text
+        assert answer.json is not None
+        return dict(answer.json)
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def code_of(secret: str) -> str:
+    """What the authenticator app shows now."""
+    return str(pyotp.TOTP(secret).now())
+
+
+def refused(answer: TestResponse, status: int, error: str, description: str | None = None) -> None:
+    """The answer is this refusal, in OAuth's shape."""
+    assert answer.json is not None, answer.text
+    assert (answer.status_code, answer.json["error"]) == (status, error), answer.text
+    if description is not None:
+        assert answer.json["error_description"] == description
+
+
+FULL = {"audience": API, "scope": "openid profile email offline_access read:things"}
