@@ -14,7 +14,6 @@ def create_app(server: Server | None = None) -> Flask:
         logs.configure(server.settings.log_level)
         upkeep.start(server)
     app = Flask(__name__, static_folder=None)
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["belay"] = server
     lifecycle.install(app)
     cors.install(app)

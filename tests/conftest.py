@@ -8,7 +8,6 @@ import pytest
 from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
-from app import create_app
 from app.context import Context, Server, open_server
 from tests import databases, making
 from tests.databases import Templates
@@ -47,7 +46,7 @@ def server(database: str, templates: Templates, tmp_path: Path) -> Iterator[Serv
 @pytest.fixture
 def wire(server: Server) -> Wire:
     """An HTTP client of the application."""
-    return Wire(create_app(server).test_client())
+    return Wire(server)
 
 
 @pytest.fixture

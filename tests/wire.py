@@ -1,5 +1,6 @@
 """How tests talk: the wire's own words, over the application or over a socket."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -7,6 +8,9 @@ import pyotp
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app import create_app
+from app.context import Server
+from app.store.events import Event, list_events
 from tests.making import API, APP_SECRET, PASSWORD
 
 PASSWORD_REALM = "http://auth0.com/oauth/grant-type/password-realm"
@@ -18,8 +22,9 @@ PHONE_APP = {"client_id": "phone-app"}
 
 
 class Wire:
-    def __init__(self, client: FlaskClient) -> None:
-        self.client = client
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.client: FlaskClient = create_app(server).test_client()
 
     def post(self, path: str, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
         """A form, as most SDKs send."""
@@ -71,6 +76,11 @@ class Wire:
 
     def delete(self, authenticator_id: str, token: str) -> TestResponse:
         return self.client.delete(f"/mfa/authenticators/{quote(authenticator_id)}", headers=bearer(token))
+
+    def events(self) -> Sequence[Event]:
+        """The audit log, oldest first."""
+        with self.server.db.read() as conn:
+            return list_events(conn, limit=1000)
 
     @staticmethod
     def ok_list(answer: TestResponse) -> list[dict[str, Any]]:

@@ -2,10 +2,10 @@
 
 from app import audit
 from app.context import Context
-from app.errors import AccessDenied, TemporarilyUnavailable
+from app.errors import AccessDenied
 from app.grants.grant import Grant, Param, TokenRequest
 from app.store import apis, signing_keys, tenant
-from app.tokens import access, audience, scope
+from app.tokens import access, audience, scope, signing
 from app.tokens.issue import TokenSet
 
 NO_AUDIENCE = "Non-global clients are not allowed access to APIv1"
@@ -32,11 +32,9 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     if missing:
         raise AccessDenied(SCOPE_NOT_GRANTED.format(scopes=" ".join(missing)), reason="scope_not_granted")
     given = requested or granted
-    if target.alg not in signers:
-        raise TemporarilyUnavailable(reason="no_signing_key")
     token = access.sign_access_token(
         ctx,
-        signers[target.alg],
+        signing.signer_of(signers, target.alg),
         subject=f"{client.id}@clients",
         client_id=client.id,
         audience=target,

@@ -59,7 +59,11 @@ def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
         elif param.is_required:
             raise InvalidRequest(f"Missing required parameter: {param.name}", reason=f"no_{param.name}")
     ctx = replace(ctx, ip=_end_user_ip(ctx, authenticated, asked.forwarded_for))
-    return grant.handle(ctx, TokenRequest(client, params))
+    try:
+        return grant.handle(ctx, TokenRequest(client, params))
+    except Refusal as refusal:
+        record_refusal(ctx, refusal)  # here, because the event names the end user's address
+        raise
 
 
 def identify(ctx: Context, asked: Asked) -> Authenticated:

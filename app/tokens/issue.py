@@ -11,7 +11,7 @@ from app.store.opaque_tokens import OpaqueToken, add_opaque_token
 from app.store.refresh_families import RefreshFamily, add_family
 from app.store.signing_keys import Signer
 from app.store.users import User
-from app.tokens import access, identity, refresh
+from app.tokens import access, identity, refresh, signing
 from app.tokens.audience import Audience
 from app.tokens.methods import Methods
 
@@ -68,7 +68,7 @@ def mint(
     else:
         access_token = access.sign_access_token(
             ctx,
-            signers[grantee.audience.alg],
+            signing.signer_of(signers, grantee.audience.alg),
             subject=grantee.user.id,
             client_id=grantee.client.id,
             audience=grantee.audience,
@@ -79,7 +79,7 @@ def mint(
 
     id_token = None
     if "openid" in grantee.scope:
-        signer = signers[grantee.client.id_token_alg]
+        signer = signing.signer_of(signers, grantee.client.id_token_alg)
         id_token = identity.sign_id_token(
             ctx, signer, grantee.user, grantee.client, grantee.scope, grantee.methods
         )

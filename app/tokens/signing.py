@@ -109,6 +109,14 @@ def jwks(conn: Connection, now: datetime) -> dict[str, object]:
     return {"keys": [key.public_jwk for key in signing_keys.list_published_keys(conn, now)]}
 
 
+def signer_of(signers: dict[str, Signer], alg: str) -> Signer:
+    """Raises TemporarilyUnavailable where `belay db upgrade` or the API's creation made no key."""
+    if alg not in signers:
+        log.error("there is no %s signing key", alg)
+        raise TemporarilyUnavailable(reason="no_signing_key")
+    return signers[alg]
+
+
 def sign(ctx: Context, signer: Signer, claims: dict[str, object], *, typ: str = "JWT") -> str:
     """Raises TemporarilyUnavailable when the private key cannot be opened."""
     opened = ctx.server.private_keys
