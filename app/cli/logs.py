@@ -10,12 +10,12 @@ import click
 
 from app.cli.shared import json_option, opened, show_all
 from app.store import events as rows
-from app.store.base import Database
 from app.store.events import Event
 from app.tokens.identity import iso
 
 COLUMNS = ("at", "type", "reason", "realm", "client_id", "user_id", "ip", "factor")
 POLL_SECONDS = 0.5
+BEHIND = 100  # how many ids behind the newest one are looked at again
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -67,35 +67,27 @@ def follow(
 ) -> None:
     """Print events as they happen, until Ctrl-C. With --json, one object a line."""
     with opened() as ctx:
-        after = _last_id(ctx.db)
-        seen: set[int] = set()
+        with ctx.db.read() as conn:
+            seen = {event.id or 0 for event in rows.list_events(conn, limit=BEHIND)}
         while True:
+            # Ids are given out before they are committed: a later one can be visible first.
+            after = max([*seen, BEHIND]) - BEHIND
             with ctx.db.read() as conn:
-                # Ids are given out before they are committed: look a little behind the newest one.
                 found = rows.list_events(
                     conn,
                     limit=500,
-                    after=max(0, after - 50),
+                    after=after,
                     type=type_,
                     realm=realm,
                     user_id=user_id,
                     client_id=client_id,
                 )
             for event in found:
-                event_id = event.id or 0
-                if event_id in seen or (not seen and event_id <= after):
-                    continue
-                seen.add(event_id)
-                after = max(after, event_id)
-                _print_line(event, as_json)
-            seen = {event_id for event_id in seen if event_id > after - 100} | {after}
+                if event.id not in seen:
+                    seen.add(event.id or 0)
+                    _print_line(event, as_json)
+            seen = set(sorted(seen)[-2 * BEHIND :])
             time.sleep(POLL_SECONDS)
-
-
-def _last_id(db: Database) -> int:
-    with db.read() as conn:
-        newest = rows.list_events(conn, limit=1)
-    return newest[-1].id or 0 if newest else 0
 
 
 def _print_line(event: Event, as_json: bool) -> None:

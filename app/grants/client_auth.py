@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 import jwt
 
@@ -166,7 +166,8 @@ def _problem(ctx: Context, claims: dict[str, Any], client_id: str) -> str | None
     """The private reason why an assertion with a good signature is not good, or None."""
     now, issuer = ctx.now.timestamp(), ctx.issuer
     audiences = claims.get("aud") if isinstance(claims.get("aud"), list) else [claims.get("aud")]
-    accepted = {issuer, issuer.rstrip("/"), issuer + "oauth/token"}
+    # auth0-python names https:// even where it was told to speak http.
+    accepted = {issuer, issuer.rstrip("/"), issuer + "oauth/token", f"https://{urlsplit(issuer).netloc}/"}
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
         return "assertion_subject"
     if not any(isinstance(aud, str) and aud in accepted for aud in audiences or []):

@@ -77,7 +77,8 @@ def record_refusal(ctx: Context, refusal: Refusal) -> None:
     """Write the event of a refusal that has not left one. A malformed request decided nothing; a database
     that is down cannot be told.
     """
-    if refusal.recorded or isinstance(refusal, InvalidRequest):
+    is_malformed = isinstance(refusal, InvalidRequest) and refusal.event is None
+    if refusal.recorded or is_malformed:
         return
     if isinstance(refusal, TemporarilyUnavailable) and refusal.reason.startswith("database"):
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app.context import Context
-from app.errors import TemporarilyUnavailable, TooManyAttempts
+from app.errors import TemporarilyUnavailable, TooManyAttempts, limit_headers
 from app.identifiers import counting_key
 from app.store import attempts
 from app.store.realms import Realm
@@ -74,9 +74,8 @@ def before(ctx: Context, attempt: Attempt) -> None:
                 return
             known = attempts.find_password_attempts(conn, attempt.key, ctx.now)
         if known.failures >= CAP:
-            raise TooManyAttempts(
-                BLOCKED, reason="brute_force", event="limit_wc", retry_after_seconds=RETRY_AFTER_SECONDS
-            )
+            headers = limit_headers(ctx.now, limit=CAP, retry_after_seconds=RETRY_AFTER_SECONDS)
+            raise TooManyAttempts(BLOCKED, reason="brute_force", event="limit_wc", headers=headers)
         time.sleep(POLL_SECONDS)
     raise TemporarilyUnavailable(reason="attempts_pending")
 

