@@ -10,6 +10,8 @@ from app.passwords import Passwords
 from app.settings import Settings
 from app.store.base import Database
 
+FREE_THREADS = 32  # of each worker, for requests that need no hash
+
 
 @dataclass(frozen=True)
 class Server:
@@ -32,7 +34,8 @@ def open_server(settings: Settings) -> Server:
     slots = settings.instance / "gate"
     slots.mkdir(mode=0o700, exist_ok=True)
     Keyring.create(settings.keyring_path)
-    gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds)
+    places = max(1, settings.threads - FREE_THREADS)
+    gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds, places)
     passwords = Passwords(
         gate, memory_kib=settings.hash_memory_kib, passes=settings.hash_time, lanes=settings.hash_lanes
     )

@@ -22,11 +22,15 @@ TURNS = 8  # hashes in a row on one slot before other processes get their chance
 
 
 class GateFull(Exception):
-    """No turn to hash within the allowed time."""
+    """No turn to hash within the allowed time, or no place to wait for one."""
 
 
 class Gate:
-    def __init__(self, folder: Path, slots: int, wait_seconds: float) -> None:
+    def __init__(self, folder: Path, slots: int, wait_seconds: float, places: int) -> None:
+        """`places`: how many may wait here at a time; below the number of a worker's threads, so that requests
+        which need no hash always find one.
+        """
+        self._places = threading.BoundedSemaphore(places)
         self._files = [folder / f"slot-{number}" for number in range(slots)]
         self._wait_seconds = wait_seconds
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
@@ -34,7 +38,15 @@ class Gate:
         self._starting = threading.Lock()
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do the work in its turn. Raises GateFull when no turn came in time."""
+        """Do the work in its turn. Raises GateFull when no turn came in time or too many wait already."""
+        if not self._places.acquire(blocking=False):
+            raise GateFull
+        try:
+            return self._take_turn(work)
+        finally:
+            self._places.release()
+
+    def _take_turn(self, work: Callable[[], T]) -> T:
         self._start()
         turn: Future[T] = Future()
         self._jobs.put((turn, work))

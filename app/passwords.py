@@ -52,9 +52,10 @@ class Passwords:
     def __init__(self, gate: Gate, *, memory_kib: int, passes: int, lanes: int) -> None:
         self._gate = gate
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
-        started = time.perf_counter()
         # Nobody's password: what an unknown user's guess is compared with, at the same cost.
         self._nobody = self._hasher.hash("nobody")
+        started = time.perf_counter()
+        self._compare("somebody", None)
         self.milliseconds = (time.perf_counter() - started) * 1000
 
     def hash(self, password: str) -> str:

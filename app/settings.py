@@ -53,7 +53,7 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(os.cpu_count() or 1, ge=1, le=256, description="Worker processes.")
-    threads: int = Field(64, ge=1, le=1024, description="Requests that one worker holds at a time.")
+    threads: int = Field(256, ge=64, le=1024, description="Requests that one worker holds at a time.")
     tls_cert: Path | None = Field(
         None, description="Certificate chain; with BELAY_TLS_KEY the server speaks TLS."
     )

@@ -9,6 +9,7 @@ import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 
 from app import accounts, settings
 from app.cli.shared import (
@@ -44,8 +45,9 @@ def run(server: Server) -> None:
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADER_BYTES, header_read_timeout=10_000),
         backlog=1024,
+        backpressure=found.threads,
         log_enabled=True,
-        log_level="warning",  # type: ignore[arg-type]
+        log_level=LogLevels.error,
         respawn_failed_workers=True,
         workers_kill_timeout=10,
         ssl_cert=found.tls_cert,
