@@ -22,7 +22,7 @@ from app.guards import brute_force, second_factor
 from app.guards.brute_force import Attempt
 from app.passwords import FORM
 from app.policy import Allow, Challenge, Deny, Enroll, Standing, decide, effective_mode
-from app.store import authenticators, realms, signing_keys, tenant, users
+from app.store import authenticators, realms, signing_keys, users
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
 from app.store.realms import Realm
@@ -300,14 +300,14 @@ def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) 
 
 def _asking_again(ctx: Context, conn: Connection, client: Client, opened: mfa.Open) -> Asking | None:
     """The first request, as the transaction remembers it; client and realm as they are today."""
-    found = realms.find_realm_for_client(conn, opened.realm_id, client.id)
-    if found is None:
+    place = realms.get_place_by_id(conn, opened.realm_id, client.id)
+    if place.realm is None:
         return None
     return Asking(
         client=client,
-        realm=found[0],
-        is_realm_for_client=found[1],
-        tenant=tenant.get_tenant(conn),
+        realm=place.realm,
+        is_realm_for_client=place.is_for_client,
+        tenant=place.tenant,
         audience=mfa.audience_of(ctx, conn, opened),
         scope=tuple(opened.scope.split()),
         requested_scope=opened.requested_scope,

@@ -16,7 +16,7 @@ from app.crypto import digest, random_id, random_token
 from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, InvalidToken, NotFound
 from app.errors import UnsupportedChallengeType as Unsupported
 from app.factors import FACTORS
-from app.store import authenticators, clients, realms, tenant, transactions, users
+from app.store import authenticators, clients, realms, transactions, users
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
 from app.store.transactions import Transaction
@@ -192,17 +192,18 @@ def open_bearer(
         raise InvalidGrant(BAD_BEARER, reason=refusal.reason, status=401) from None
     user = users.find_user(conn, opened.user_id)
     client = clients.find_client(conn, opened.client_id)
-    realm = realms.find_realm_for_client(conn, opened.realm_id, opened.client_id)
-    is_open = user and not user.is_blocked and client and client.is_enabled and realm and realm[0].is_enabled
-    if user is None or realm is None or not is_open:
+    place = realms.get_place_by_id(conn, opened.realm_id, opened.client_id)
+    realm = place.realm
+    is_open = user and not user.is_blocked and client and client.is_enabled and place.is_for_client
+    if user is None or realm is None or not realm.is_enabled or not is_open:
         raise InvalidGrant(BAD_BEARER, reason="holder_gone", status=401)
-    ctx.facts.user_id, ctx.facts.client_id, ctx.facts.realm = user.id, opened.client_id, realm[0].name
+    ctx.facts.user_id, ctx.facts.client_id, ctx.facts.realm = user.id, opened.client_id, realm.name
     if opened.is_stored and not accepts_stored:
         raise InvalidGrant(BAD_BEARER, reason="needs_access_token", status=401)
     if not opened.is_stored and scope not in opened.scope.split():
         raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
     owned = tuple(authenticators.list_authenticators(conn, user.id))
-    return Bearer(opened, user, owned, tenant.get_tenant(conn).name)
+    return Bearer(opened, user, owned, place.tenant.name)
 
 
 # --- what can be done ----------------------------------------------------------------------------------------------

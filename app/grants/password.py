@@ -5,7 +5,7 @@ from app.context import Context
 from app.errors import InvalidRequest, UnauthorizedClient
 from app.grants.grant import Grant, Param, TokenRequest
 from app.login import Asking
-from app.store import realms, tenant
+from app.store import realms
 from app.tokens import audience, scope
 from app.tokens.issue import TokenSet
 
@@ -29,24 +29,22 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         raise UnauthorizedClient(GRANT.grant_type, reason="third_party_client")
     requested = scope.parse(params.get("scope", ""))
     with ctx.db.read() as conn:
-        settings = tenant.get_tenant(conn)
-        wanted = params.get("audience") or settings.default_audience or ""
+        place = realms.get_place(conn, params.get("realm"), client.id)
+        wanted = params.get("audience") or place.tenant.default_audience or ""
         target = audience.resolve(conn, ctx.issuer, wanted)
-        name = params.get("realm") or settings.default_directory
-        if name is None:
-            raise InvalidRequest(NO_DEFAULT_DIRECTORY, reason="no_default_directory")
-        found = realms.find_realm_for_login(conn, name, client.id)
-    if found is None:
+    name = params.get("realm") or place.tenant.default_directory
+    if name is None:
+        raise InvalidRequest(NO_DEFAULT_DIRECTORY, reason="no_default_directory")
+    if place.realm is None:
         raise InvalidRequest(UNKNOWN_REALM.format(name=name), reason="unknown_realm")
-    realm, is_for_client = found
-    ctx.facts.realm = realm.name
-    if not realm.is_enabled or not is_for_client:
+    ctx.facts.realm = place.realm.name
+    if not place.realm.is_enabled or not place.is_for_client:
         raise InvalidRequest(REALM_DISABLED, reason="realm_disabled")
     asking = Asking(
         client=client,
-        realm=realm,
-        is_realm_for_client=is_for_client,
-        tenant=settings,
+        realm=place.realm,
+        is_realm_for_client=place.is_for_client,
+        tenant=place.tenant,
         audience=target,
         scope=scope.grant(requested, target, client),
         requested_scope=params.get("scope"),

@@ -10,7 +10,7 @@ from app.errors import InvalidGrant, Refusal, Unauthorized
 from app.grants.grant import Grant, Param, TokenRequest
 from app.login import Asking, Person
 from app.policy import Allow, Challenge, Deny, Enroll, decide
-from app.store import authenticators, opaque_tokens, realms, refresh_families, signing_keys, tenant, users
+from app.store import authenticators, opaque_tokens, realms, refresh_families, signing_keys
 from app.store.clients import Client
 from app.store.refresh_families import RefreshFamily
 from app.store.signing_keys import Signer
@@ -72,26 +72,25 @@ def _read(
 ) -> tuple[RefreshFamily, Asking, Person, dict[str, Signer]]:
     """The family, and its login as if it were asked for anew. Raises InvalidGrant."""
     with ctx.db.read() as conn:
-        family = refresh_families.find_family(conn, presented.handle_digest)
+        family, user = refresh_families.find_family_with_user(conn, presented.handle_digest)
         if family is None or family.client_id != client.id:
             raise InvalidGrant(UNKNOWN, reason="foreign_refresh_token" if family else "unknown_refresh_token")
         ctx.facts.user_id = family.user_id
-        user = users.find_user(conn, family.user_id)
         if user is None:
             raise InvalidGrant(USER_DELETED, reason="user_deleted")
-        found = realms.find_realm_for_client(conn, family.realm_id, client.id)
-        if found is None:
+        place = realms.get_place_by_id(conn, family.realm_id, client.id)
+        if place.realm is None:
             raise InvalidGrant(UNKNOWN, reason="realm_gone")
-        ctx.facts.realm = found[0].name
+        ctx.facts.realm = place.realm.name
         _check_alive(ctx, family)
         # Whoever proved a factor at login owes none now; only else it matters what there is to prove.
         is_proven = has_second_factor(family.methods)
         owned = () if is_proven else tuple(authenticators.list_authenticators(conn, user.id))
         asking = Asking(
             client=client,
-            realm=found[0],
-            is_realm_for_client=found[1],
-            tenant=tenant.get_tenant(conn),
+            realm=place.realm,
+            is_realm_for_client=place.is_for_client,
+            tenant=place.tenant,
             audience=audience.resolve(conn, ctx.issuer, family.audience),
             scope=tuple(family.scope.split()),
             requested_scope=None,

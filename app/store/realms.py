@@ -15,12 +15,14 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     select,
     update,
 )
 
 from app.store.base import UTCDateTime, metadata
+from app.store.tenant import Tenant, tenant
 
 realms = Table(
     "realms",
@@ -73,14 +75,38 @@ _BY_NAME = select(realms).where(realms.c.name == bindparam("name"))
 _IS_FOR_CLIENT = exists().where(
     realm_clients.c.realm_id == realms.c.id, realm_clients.c.client_id == bindparam("client_id")
 )
-_FOR_LOGIN = (
-    select(realms, _IS_FOR_CLIENT.label("is_for_client"))
-    .join(realm_names, realm_names.c.realm_id == realms.c.id)
-    .where(realm_names.c.name == bindparam("name"))
+# The tenant's row is always there, so that one statement answers for both, whether the realm exists or not.
+_PLACE = select(
+    realms,
+    _IS_FOR_CLIENT.label("is_for_client"),
+    *(column.label(f"tenant_{column.name}") for column in tenant.c),
 )
-_BY_ID_FOR_CLIENT = select(realms, _IS_FOR_CLIENT.label("is_for_client")).where(
-    realms.c.id == bindparam("id")
+_PLACE_BY_NAME = _PLACE.select_from(
+    tenant.outerjoin(
+        realm_names,
+        realm_names.c.name == func.coalesce(bindparam("name", type_=Text), tenant.c.default_directory),
+    ).outerjoin(realms, realms.c.id == realm_names.c.realm_id)
 )
+_PLACE_BY_ID = _PLACE.select_from(tenant.outerjoin(realms, realms.c.id == bindparam("id")))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a login happens."""
+
+    tenant: Tenant
+    realm: Realm | None
+    is_for_client: bool
+
+
+def _place(row: Row[tuple[object, ...]]) -> Place:
+    settings = Tenant(
+        row.tenant_name,
+        row.tenant_default_directory,
+        row.tenant_default_audience,
+        tuple(row.tenant_mfa_policies),
+    )
+    return Place(settings, _realm(row) if row.id is not None else None, bool(row.is_for_client))
 
 
 def find_realm(conn: Connection, realm_id: str) -> Realm | None:
@@ -93,16 +119,13 @@ def find_realm_by_name(conn: Connection, name: str) -> Realm | None:
     return _realm(row) if row else None
 
 
-def find_realm_for_login(conn: Connection, name: str, client_id: str) -> tuple[Realm, bool] | None:
-    """The realm that answers to a name, and whether this client may use it."""
-    row = conn.execute(_FOR_LOGIN, {"name": name, "client_id": client_id}).first()
-    return (_realm(row), row.is_for_client) if row else None
+def get_place(conn: Connection, name: str | None, client_id: str) -> Place:
+    """The realm that answers to a name, or the default directory without one; and whether the client may use it."""
+    return _place(conn.execute(_PLACE_BY_NAME, {"name": name, "client_id": client_id}).one())
 
 
-def find_realm_for_client(conn: Connection, realm_id: str, client_id: str) -> tuple[Realm, bool] | None:
-    """The realm, and whether this client may use it."""
-    row = conn.execute(_BY_ID_FOR_CLIENT, {"id": realm_id, "client_id": client_id}).first()
-    return (_realm(row), row.is_for_client) if row else None
+def get_place_by_id(conn: Connection, realm_id: str, client_id: str) -> Place:
+    return _place(conn.execute(_PLACE_BY_ID, {"id": realm_id, "client_id": client_id}).one())
 
 
 def list_realms(conn: Connection) -> Sequence[Realm]:

@@ -8,6 +8,7 @@ attack. Older tokens need no rows of their own to be recognised.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -15,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
-    Row,
     Table,
     Text,
     bindparam,
@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from app.store.base import UTCDateTime, metadata, won
+from app.store.users import User, user_of, users
 
 ACTIVE_LIMIT = 200  # refresh tokens of one person in one application; the oldest falls out
 
@@ -77,8 +78,8 @@ class RefreshFamily:
     revoked_at: datetime | None = None
 
 
-def _family(row: Row[tuple[object, ...]]) -> RefreshFamily:
-    values = {name: row._mapping[name] for name in RefreshFamily.__dataclass_fields__}
+def _family(row: Any, prefix: str = "") -> RefreshFamily:
+    values = {name: row._mapping[prefix + name] for name in RefreshFamily.__dataclass_fields__}
     values["gty"] = tuple(values["gty"])
     values["methods"] = tuple((name, at) for name, at in values["methods"])
     return RefreshFamily(**values)
@@ -86,6 +87,11 @@ def _family(row: Row[tuple[object, ...]]) -> RefreshFamily:
 
 _F = refresh_families.c
 _BY_HANDLE = select(refresh_families).where(_F.handle_digest == bindparam("handle"))
+_WITH_USER = (
+    select(*(column.label(f"family_{column.name}") for column in _F), users)
+    .select_from(refresh_families.outerjoin(users, users.c.id == _F.user_id))
+    .where(_F.handle_digest == bindparam("handle"))
+)
 _ADD = insert(refresh_families)
 _IS_LIVE = (
     _F.revoked_at.is_(None),
@@ -130,6 +136,14 @@ _DROP_OLDEST = delete(refresh_families).where(
 def find_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
     row = conn.execute(_BY_HANDLE, {"handle": handle_digest}).first()
     return _family(row) if row else None
+
+
+def find_family_with_user(conn: Connection, handle_digest: str) -> tuple[RefreshFamily | None, User | None]:
+    """The family and its person, who may have been deleted."""
+    row = conn.execute(_WITH_USER, {"handle": handle_digest}).first()
+    if row is None:
+        return None, None
+    return _family(row, "family_"), user_of(row) if row.id is not None else None
 
 
 def add_family(conn: Connection, family: RefreshFamily) -> None:

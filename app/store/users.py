@@ -7,6 +7,7 @@ never be another one's e-mail address, and a login is one index look-up.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -14,7 +15,6 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
-    Row,
     Table,
     Text,
     bindparam,
@@ -86,7 +86,7 @@ class User:
     """Tokens issued before are no longer accepted here: password changed, factors reset."""
 
 
-def user_of(row: Row[tuple[object, ...]]) -> User:
+def user_of(row: Any) -> User:
     return User(**{name: row._mapping[name] for name in User.__dataclass_fields__})
 
 
