@@ -20,4 +20,5 @@ def create_app(server: Server | None = None) -> Flask:
     answers.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    app.wsgi_app = lifecycle.through_gate(app.wsgi_app, server.gate)  # type: ignore[assignment,method-assign]
     return app

@@ -18,6 +18,7 @@ class Server:
     settings: Settings
     db: Database
     keyring: Keyring
+    gate: Gate
     passwords: Passwords
     private_keys: dict[str, object] = field(default_factory=dict, repr=False)
     """Opened signing keys by kid: a kid never gets another key, so an entry never goes stale."""
@@ -35,7 +36,10 @@ def open_server(settings: Settings) -> Server:
     slots.mkdir(mode=0o700, exist_ok=True)
     Keyring.create(settings.keyring_path)
     places = max(1, settings.threads - FREE_THREADS)
-    gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds, places)
+    is_sqlite = settings.database_url.startswith("sqlite")
+    # A request waits for PostgreSQL without using the interpreter: a second one can run meanwhile.
+    running = 1 if is_sqlite else 2
+    gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds, places, running)
     passwords = Passwords(
         gate, memory_kib=settings.hash_memory_kib, passes=settings.hash_time, lanes=settings.hash_lanes
     )
@@ -47,7 +51,7 @@ def open_server(settings: Settings) -> Server:
                 pass
     finally:
         os.umask(old_mask)
-    return Server(settings, db, Keyring(settings.keyring_path), passwords)
+    return Server(settings, db, Keyring(settings.keyring_path), gate, passwords)
 
 
 @dataclass

@@ -1,8 +1,13 @@
-"""The hashing gate: at most one password hash per core over all worker processes, the rest waits outside.
+"""The gate: at most one password hash per core over all worker processes, and few requests running at a time.
 
 Hashes beyond the cores only slow each other down (memory bandwidth), and every thread that ever hashed keeps its
 19 MiB. So a few threads of each process do all hashing, and each holds one of the machine's slots, a locked file,
 while it does: the lock of a process that dies is released by the kernel. Waiting is bounded in time.
+
+A worker needs many threads, because logins wait; but many threads that run at once take the interpreter's lock from
+each other and get a third less done. So a request runs `inside`, where only a few are at a time, and steps out while
+it waits for its hash. It is a courtesy and no lock: after a moment a request goes in anyway, so that a slow database
+never holds up those who do not need it.
 """
 
 import fcntl
@@ -10,14 +15,16 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.0005  # a slot passes between processes at most this late: a fortieth of one hash
+COURTESY_SECONDS = 0.05  # how long a request waits for the others inside before it goes in regardless
 TURNS = 8  # hashes in a row on one slot before other processes get their chance
 
 
@@ -26,23 +33,55 @@ class GateFull(Exception):
 
 
 class Gate:
-    def __init__(self, folder: Path, slots: int, wait_seconds: float, places: int) -> None:
+    def __init__(self, folder: Path, slots: int, wait_seconds: float, places: int, inside: int = 1) -> None:
         """`places`: how many may wait here at a time; below the number of a worker's threads, so that requests
-        which need no hash always find one.
+        which need no hash always find one. `inside`: how many requests run at a time.
         """
         self._places = threading.BoundedSemaphore(places)
+        self._inside = threading.Semaphore(inside)
+        self._thread = threading.local()
         self._files = [folder / f"slot-{number}" for number in range(slots)]
         self._wait_seconds = wait_seconds
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._owner = 0
         self._starting = threading.Lock()
 
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Where a request runs."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        self._thread.is_inside = self._inside.acquire(timeout=COURTESY_SECONDS)
+
+    def _leave(self) -> bool:
+        was_inside = getattr(self._thread, "is_inside", False)
+        self._thread.is_inside = False
+        if was_inside:
+            self._inside.release()
+        return was_inside
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Where a request waits; it goes back in only if it was inside."""
+        was_inside = self._leave()
+        try:
+            yield
+        finally:
+            if was_inside:
+                self._enter()
+
     def run(self, work: Callable[[], T]) -> T:
         """Do the work in its turn. Raises GateFull when no turn came in time or too many wait already."""
         if not self._places.acquire(blocking=False):
             raise GateFull
         try:
-            return self._take_turn(work)
+            with self.outside():
+                return self._take_turn(work)
         finally:
             self._places.release()
 

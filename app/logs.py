@@ -7,24 +7,21 @@ import structlog
 
 
 def configure(level: str) -> None:
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper("iso", key="ts"),
-    ]
-    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    """Send our own lines straight to standard output, and the standard library's through the same processors."""
+    stamp = structlog.processors.TimeStamper("iso", utc=True, key="ts")
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer(separators=(",", ":"))
     if sys.stdout.isatty():
         render = structlog.dev.ConsoleRenderer(event_key="event", timestamp_key="ts")
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[structlog.processors.add_log_level, stamp, render],
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, stamp],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )

@@ -67,7 +67,8 @@ def before(ctx: Context, attempt: Attempt) -> None:
                 raise TemporarilyUnavailable(reason="attempts_pending")
             # Longer from time to time: a crowd that waits for one person must not become the load itself.
             pause = min(0.2, FIRST_PAUSE_SECONDS + waited / 4)
-            time.sleep(pause)
+            with ctx.server.gate.outside():
+                time.sleep(pause)
             waited += pause
             known = _look(ctx, attempt)
         if known.failures >= CAP:

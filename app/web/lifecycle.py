@@ -2,17 +2,23 @@
 
 import ipaddress
 import re
+import secrets
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, current_app, g, request
 
 from app.context import Context, Server
-from app.crypto import random_id
+from app.gate import Gate
 from app.settings import Settings
 
-log = structlog.stdlib.get_logger("belay.access")
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = {"/healthz", "/readyz"}
@@ -21,6 +27,18 @@ QUIET = {"/healthz", "/readyz"}
 def install(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_end)
+
+
+def through_gate(application: "WSGIApplication", gate: Gate) -> "WSGIApplication":
+    """Let few requests of a worker run at a time; probes do not wait."""
+
+    def run(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ.get("PATH_INFO") in QUIET:
+            return application(environ, start_response)
+        with gate.inside():
+            return application(environ, start_response)
+
+    return run
 
 
 def server() -> Server:
@@ -44,7 +62,7 @@ def _begin() -> None:
             server().settings, request.remote_addr or "", request.headers.getlist("X-Forwarded-For")
         ),
         user_agent=request.headers.get("User-Agent", ""),
-        request_id=given if _REQUEST_ID.fullmatch(given) else random_id(),
+        request_id=given if given and _REQUEST_ID.fullmatch(given) else secrets.token_urlsafe(12),
     )
 
 

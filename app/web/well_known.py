@@ -69,7 +69,8 @@ def metadata() -> Response:
 def jwks() -> Response:
     ctx = context()
     with ctx.db.read() as conn:
-        return _cacheable(answer(signing.jwks(conn, ctx.now)))
+        published = signing.jwks(conn, ctx.now)
+    return _cacheable(answer(published))
 
 
 def _cacheable(response: Response) -> Response:
