@@ -15,6 +15,7 @@ def create_app(server: Server | None = None) -> Flask:
         upkeep.start(server)
     app = Flask(__name__, static_folder=None)
     app.extensions["belay"] = server
+    app.url_map.merge_slashes = False  # `//oauth/token` is no address, and no redirect
     lifecycle.install(app)
     cors.install(app)
     answers.install(app)

@@ -30,6 +30,7 @@ from app.store import (
     users,
 )
 from app.store.apis import Api
+from app.store.base import lock_installation
 from app.store.clients import Client
 from app.store.realms import Realm
 from app.store.users import User
@@ -78,6 +79,7 @@ class NotPossible(ValueError):
 def install(server: Server, now: datetime) -> None:
     """What every server has: its tenant row, signing keys, and the management API's row. Repeatable."""
     with server.db.write() as conn:
+        lock_installation(conn)
         if not tenant.has_tenant(conn):
             tenant.add_tenant(conn, "Belay", now)
         signing.ensure_keys(server, conn, signing.DEFAULT_ALGORITHM, now)
@@ -265,8 +267,8 @@ def end_access(conn: Connection, ctx: Context, user: User) -> None:
 def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     """Remove every authenticator of a person and end all access. Returns the kinds that were confirmed."""
     users.update_user(conn, user.id, tokens_valid_after=ctx.now)
-    kinds = authenticators.remove_authenticators(conn, user.id)
     end_access(conn, ctx, user)
+    kinds = authenticators.remove_authenticators(conn, user.id)
     ctx.facts.user_id = user.id
     ctx.facts.details["kinds"] = kinds
     audit.record(conn, ctx, "gd_unenroll", "factors_reset")

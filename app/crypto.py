@@ -4,11 +4,14 @@ Passwords have a file of their own (`passwords.py`); signatures live in `tokens/
 """
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -50,9 +53,13 @@ class Keyring:
 
     @staticmethod
     def create(path: Path) -> None:
-        """Make a ring with one key unless the file exists."""
+        """Make a ring with one key unless the file exists; of several at once, one ring stays."""
         if not path.exists():
-            _write_ring(path, [_new_key()])
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = _write_file(path, [_new_key()])
+            with suppress(FileExistsError):
+                os.link(fresh, path)
+            fresh.unlink()
 
     def _load(self) -> None:
         found = self._path.stat()
@@ -94,6 +101,8 @@ class Keyring:
             self._refresh()
         try:
             raw = base64.urlsafe_b64decode(text)
+            if base64.urlsafe_b64encode(raw).decode() != text:
+                raise ValueError("stray bits")
             return self._keys[kid].decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode())
         except (KeyError, ValueError, InvalidTag) as error:
             raise SealBroken(f"cannot open the secret of {owner} with key {kid}") from error
@@ -101,13 +110,28 @@ class Keyring:
     def add_key(self) -> str:
         """Put a new key in front; it seals from now on. Returns its id."""
         entry = _new_key()
-        _write_ring(self._path, [entry, *self._entries()])
+        with self._alone():
+            _write_file(self._path, [entry, *self._entries()]).replace(self._path)
         self._load()
         return entry["kid"]
 
-    def forget_old_keys(self) -> None:
-        _write_ring(self._path, self._entries()[:1])
+    def forget_keys_before(self, kid: str) -> None:
+        """Drop the keys that are older than this one."""
+        with self._alone():
+            entries = self._entries()
+            newer = [entry["kid"] for entry in entries].index(kid) + 1
+            _write_file(self._path, entries[:newer]).replace(self._path)
         self._load()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two changes of the ring at once would lose a key."""
+        handle = os.open(self._path.with_name(self._path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def _entries(self) -> list[dict[str, str]]:
         return list(json.loads(self._path.read_text("ascii"))["keys"])
@@ -118,12 +142,12 @@ def _new_key() -> dict[str, str]:
     return {"kid": random_id(8, string.ascii_lowercase + string.digits), "key": key}
 
 
-def _write_ring(path: Path, entries: list[dict[str, str]]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _write_file(path: Path, entries: list[dict[str, str]]) -> Path:
+    """The ring in a new file beside its place."""
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         json.dump({"keys": entries}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path)
+    return fresh

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.0005  # a slot passes between processes at most this late: a fortieth of one hash
+POLL_SECONDS = 0.001  # a slot passes between processes at most this late: a tenth of one hash
 COURTESY_SECONDS = 0.05  # how long a request waits for the others inside before it goes in regardless
 TURNS = 8  # hashes in a row on one slot before other processes get their chance
 
@@ -77,11 +77,17 @@ class Gate:
 
     def run(self, work: Callable[[], T]) -> T:
         """Do the work in its turn. Raises GateFull when no turn came in time or too many wait already."""
+        with self.waiting():
+            return self._take_turn(work)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A place to wait in, outside. Raises GateFull when none is free."""
         if not self._places.acquire(blocking=False):
             raise GateFull
         try:
             with self.outside():
-                return self._take_turn(work)
+                yield
         finally:
             self._places.release()
 
@@ -107,8 +113,9 @@ class Gate:
                 self._owner = os.getpid()
 
     def _serve(self, number: int) -> None:
-        # One's own slot first: workers that equal cores in number then never meet.
-        order = self._files[number:] + self._files[:number]
+        # Processes begin at different slots: as many workers as cores then seldom meet.
+        first = (number + os.getpid()) % len(self._files)
+        order = self._files[first:] + self._files[:first]
         slots = [os.open(file, os.O_RDWR | os.O_CREAT, 0o600) for file in order]
         while True:
             turn, work = self._jobs.get()
@@ -125,6 +132,8 @@ class Gate:
                     _do(turn, work)
             finally:
                 fcntl.flock(held, fcntl.LOCK_UN)
+            if not self._jobs.empty():
+                time.sleep(2 * POLL_SECONDS)  # let another process see the free slot
 
 
 def _take(slots: list[int], turn: Future[Any]) -> int | None:

@@ -24,7 +24,8 @@ def normal_key(text: str) -> str | None:
         if not at:
             return str(_PROFILE.enforce(text))
         # An address is not a username: `+` and quotes are allowed, but case and form are folded alike.
-        folded = unicodedata.normalize("NFC", local.casefold())
+        # Lower case and not case folding, as PRECIS has it: else "gro\u00df" would be somebody else's "gross".
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())
         if any(unicodedata.category(c)[0] in "CZ" for c in folded):
             return None
         return f"{folded}@{_PROFILE.enforce(domain)}"

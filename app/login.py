@@ -6,10 +6,13 @@ used up is used up or nothing is.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from app import audit, mfa
 from app.context import Context
@@ -75,17 +78,16 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
     brute_force.before(ctx, attempt)
     try:
         found = directory.authenticate(ctx, user, password)
+        if found.user is None or not found.is_right:
+            reason, event = ("wrong_password", "fp") if found.user else ("unknown_user", "fu")
+            refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=reason, event=event), wrong=attempt)
+        with ctx.db.read() as conn:
+            owned = tuple(authenticators.list_authenticators(conn, found.user.id))
+            signers = signing_keys.list_signers(conn)
+        person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
+        return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
         _take_back(ctx, attempt, refusal)
-    if found.user is None or not found.is_right:
-        reason, event = ("wrong_password", "fp") if found.user else ("unknown_user", "fu")
-        refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=reason, event=event), wrong=attempt)
-
-    with ctx.db.read() as conn:
-        owned = tuple(authenticators.list_authenticators(conn, found.user.id))
-        signers = signing_keys.list_signers(conn)
-    person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
-    return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
 
 
 def resume(ctx: Context, client: Client, mfa_token: str, kind: str, answer: str) -> TokenSet:
@@ -110,6 +112,8 @@ def resume(ctx: Context, client: Client, mfa_token: str, kind: str, answer: str)
             result = factor.verify(ctx, authenticator, answer)
         except (SealBroken, OSError) as error:
             log.error("the secret of %s cannot be opened: %s", authenticator.id, error)
+            with ctx.db.write() as conn:
+                second_factor.undecided(conn, user.id, tried)
             raise TemporarilyUnavailable(reason="secret_unreadable") from None
         if isinstance(result, Proof):
             proof = result
@@ -164,14 +168,14 @@ def finish(
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
         return _redeem(ctx, asking, person, minted, redeemed)
-    with ctx.db.write() as conn:
-        if attempt is not None:
-            brute_force.undecided(conn, attempt)
-        brute_force.succeeded(conn, asking.realm, person.user, ctx.ip)
-        if new_hash is not None and person.user.password_hash is not None:
-            users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
+    lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
+    with _last_transaction(ctx, person, lost, attempt=attempt) as conn:
+        brute_force.succeeded(conn, asking.realm, person.user, ctx.ip, attempt)
         issue.save(conn, minted)
         audit.record(conn, ctx, ctx.facts.success_event)
+    if new_hash is not None and person.user.password_hash is not None:
+        with ctx.db.write() as conn:
+            users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
     return minted.token_set
 
 
@@ -182,35 +186,59 @@ class _Lost(Exception):
         self.refusal = refusal
 
 
-def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed) -> TokenSet:
-    """Use up the transaction and the proof, and save the tokens, all or nothing."""
-    proof, kind = redeemed.proof, redeemed.proof.authenticator.kind
-    minted = issue.with_recovery_code(minted, proof.new_recovery_code)
+@contextmanager
+def _last_transaction(
+    ctx: Context,
+    person: Person,
+    lost: Refusal,
+    *,
+    alone: bool = False,
+    attempt: Attempt | None = None,
+    tried: list[Authenticator] | None = None,
+) -> Iterator[Connection]:
+    """Where a login is decided: the person is as they were when they were looked at, and stays so.
+
+    A login may have waited for seconds to hash; a new password, a block or a reset in that time wins. Rows are
+    locked in one order everywhere: user, transaction, guesses, authenticators, attempts.
+    """
     try:
         with ctx.db.write() as conn:
-            # Rows are locked in the same order everywhere (user, transaction, guesses, authenticator): no deadlock.
-            is_first_use = proof.authenticator.confirmed_at is None
-            if is_first_use and _was_enrolled_meanwhile(conn, person):
-                raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="enrolled_meanwhile"))
-            if not mfa.consume(conn, redeemed.transaction, ctx.now):
-                raise _Lost(InvalidGrant(mfa.MALFORMED, reason="transaction_used"))
-            second_factor.succeeded(conn, person.user.id, proof.authenticator, redeemed.tried)
-            if not proof.consume(conn, ctx.now):
-                raise _Lost(InvalidGrant(FACTORS[kind].wrong_answer, reason="code_replayed"))
-            if is_first_use:
-                authenticators.confirm_recovery_code(conn, person.user.id, ctx.now)
-                ctx.facts.details["enrolled"] = proof.authenticator.id
-            brute_force.succeeded(conn, asking.realm, person.user, ctx.ip)
-            issue.save(conn, minted)
-            audit.record(conn, ctx, ctx.facts.success_event)
-    except _Lost as lost:
-        refuse(ctx, lost.refusal, tried=redeemed.tried)
+            if not users.is_unchanged(conn, person.user, alone=alone):
+                raise _Lost(lost)
+            yield conn
+    except _Lost as found:
+        refuse(ctx, found.refusal, right=attempt, tried=tried)
+    except IntegrityError:  # the client or the realm was deleted meanwhile
+        refuse(ctx, lost, right=attempt, tried=tried)
+
+
+def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed) -> TokenSet:
+    """Use up the transaction and the proof, and save the tokens, all or nothing."""
+    proof, transaction = redeemed.proof, redeemed.transaction
+    device = proof.authenticator
+    wrong_answer = FACTORS[device.kind].wrong_answer
+    minted = issue.with_recovery_code(minted, proof.new_recovery_code)
+    is_first_use = device.confirmed_at is None
+    lost = InvalidGrant(mfa.MALFORMED, reason="changed_meanwhile")
+    with _last_transaction(ctx, person, lost, alone=is_first_use, tried=redeemed.tried) as conn:
+        if is_first_use and _was_enrolled_meanwhile(conn, person):
+            raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
+        if not mfa.consume(conn, transaction, ctx.now):
+            raise _Lost(InvalidGrant(mfa.MALFORMED, reason="transaction_used"))
+        second_factor.succeeded(conn, person.user.id, device, redeemed.tried)
+        if not proof.consume(conn, ctx.now):
+            raise _Lost(InvalidGrant(wrong_answer, reason="code_replayed"))
+        if is_first_use:
+            authenticators.confirm_recovery_code(conn, person.user.id, device.transaction_id, ctx.now)
+            ctx.facts.details["enrolled"] = device.id
+        brute_force.succeeded(conn, asking.realm, person.user, ctx.ip, None)
+        issue.save(conn, minted)
+        audit.record(conn, ctx, ctx.facts.success_event)
     return minted.token_set
 
 
 def _was_enrolled_meanwhile(conn: Connection, person: Person) -> bool:
     """Of two logins that enrol a first factor at once, one wins: the other had no factor to prove beside it."""
-    users.lock_user(conn, person.user.id)
     known = {a.id for a in person.owned if a.confirmed_at is not None}
     return any(
         a.id not in known for a in authenticators.list_authenticators(conn, person.user.id) if a.confirmed_at
@@ -237,7 +265,8 @@ def demand_factor(
     refusal = MfaRequired(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
-    with ctx.db.write() as conn:
+    lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
+    with _last_transaction(ctx, person, lost, alone=True, attempt=attempt) as conn:
         mfa.begin(conn, transaction)
         if attempt is not None:
             brute_force.undecided(conn, attempt)
@@ -290,7 +319,9 @@ def standing_of(asking: Asking, person: Person) -> Standing:
 
 
 def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:
-    """The password was never judged, so nobody failed. If that cannot be written, the attempt stays counted."""
+    """Nobody failed. If that cannot be written, the attempt stays counted."""
+    if refusal.recorded:
+        raise refusal
     with ctx.db.write() as conn:
         brute_force.undecided(conn, attempt)
         audit.record(conn, ctx, "f", refusal.reason)

@@ -114,7 +114,7 @@ def open_transaction(ctx: Context, conn: Connection, token: str, client: Client)
     else:
         opened = _open_stored(ctx, conn, token)
     if opened.client_id != client.id:
-        raise InvalidRequest(OTHER_CLIENT, reason="foreign_mfa_token")
+        raise InvalidRequest(OTHER_CLIENT, reason="foreign_mfa_token", event=ctx.facts.failure_event)
     return opened
 
 
@@ -277,6 +277,7 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
     new = enrollment.authenticator
     shown: dict[str, object] = {"authenticator_type": factor.wire_type, "id": new.id} | enrollment.shown
     with ctx.db.write() as conn:
+        _hold(conn, bearer)
         if factor.kind == "recovery_code":
             # A person who proved another factor replaces a code that was lost.
             authenticators.replace_recovery_code(conn, new, ctx.now)
@@ -290,6 +291,12 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
     return shown
 
 
+def _hold(conn: Connection, bearer: Bearer) -> None:
+    """Changes of one person's factors come one after the other. Raises InvalidGrant (401)."""
+    if not users.is_unchanged(conn, bearer.user, alone=True):
+        raise InvalidGrant(BAD_BEARER, reason="changed_meanwhile", status=401)
+
+
 def listed(bearer: Bearer) -> list[dict[str, object]]:
     """The answer of `GET /mfa/authenticators`: factors first, the code for emergencies last."""
     return [
@@ -299,8 +306,14 @@ def listed(bearer: Bearer) -> list[dict[str, object]]:
             "active": a.is_active,
             "type": FACTORS[a.kind].wire_type,
         }
-        for a in sorted(bearer.owned, key=lambda a: not FACTORS[a.kind].is_challengeable)
+        for a in sorted(_shown(bearer), key=lambda a: not FACTORS[a.kind].is_challengeable)
     ]
+
+
+def _shown(bearer: Bearer) -> list[Authenticator]:
+    """All but the recovery codes that other logins were shown and never confirmed."""
+    own = bearer.opened.id
+    return [a for a in bearer.owned if a.kind != "recovery_code" or a.confirmed_at or a.transaction_id == own]
 
 
 def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
@@ -311,10 +324,11 @@ def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
     if gone is None:
         raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
     ctx.facts.factor = gone.kind
-    left = [a for a in bearer.owned if a.id != gone.id and FACTORS[a.kind].is_challengeable]
     with ctx.db.write() as conn:
+        _hold(conn, bearer)
         if not authenticators.remove_authenticator(conn, bearer.user.id, gone.id):
             raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
-        if not any(a.confirmed_at for a in left):
+        left = authenticators.list_authenticators(conn, bearer.user.id)
+        if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
             authenticators.remove_authenticators(conn, bearer.user.id)
         audit.record(conn, ctx, "gd_unenroll", gone.id)

@@ -19,6 +19,7 @@ from app.gate import Gate, GateFull
 FORM = "OpaqueString"
 MAX_CHARACTERS = 256  # code points, after which nobody types a password
 MAX_BYTES = 1024
+TOO_LONG = f"a password has at most {MAX_CHARACTERS} characters"
 
 T = TypeVar("T")
 
@@ -38,12 +39,15 @@ class Verdict:
 
 def normal_form(password: str) -> str:
     """Raises PasswordUnusable."""
-    if len(password) > MAX_CHARACTERS or len(password.encode("utf-8", "replace")) > MAX_BYTES:
-        raise PasswordUnusable(f"a password has at most {MAX_CHARACTERS} characters")
+    if len(password) > 4 * MAX_CHARACTERS:  # decomposed spellings are longer than what they become
+        raise PasswordUnusable(TOO_LONG)
     try:
-        return str(_PROFILE.enforce(password))
+        text = str(_PROFILE.enforce(password))
     except UnicodeEncodeError as error:
         raise PasswordUnusable("a password needs at least one character and no control characters") from error
+    if len(text) > MAX_CHARACTERS or len(text.encode()) > MAX_BYTES:
+        raise PasswordUnusable(TOO_LONG)
+    return text
 
 
 class Passwords:

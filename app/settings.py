@@ -66,7 +66,7 @@ class Settings(BaseModel):
     hash_time: int = Field(DEFAULT_HASH_TIME, ge=1, le=64, description="argon2id passes.")
     hash_lanes: int = Field(1, ge=1, le=16, description="argon2id lanes.")
     hash_wait_seconds: float = Field(
-        5.0, gt=0, le=60, description="Longest wait for a turn to hash, then 503."
+        5.0, gt=0, le=30, description="Longest wait for a turn to hash, then 503."
     )
     sqlite_synchronous: Literal["NORMAL", "FULL"] = Field(
         "NORMAL", description="FULL survives a power cut, slower."

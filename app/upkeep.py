@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from app.context import Server
 from app.errors import Refusal
-from app.store import prune
+from app.store import prune, refresh_families
+from app.store.refresh_families import LONGEST_LEEWAY
 
 log = logging.getLogger("belay.upkeep")
 
@@ -43,5 +44,7 @@ def _run(server: Server) -> None:
             now = datetime.now(UTC)
             for step in range(prune.steps(now)):
                 _step(server, step, now)
+            with server.db.write() as conn:
+                refresh_families.forget_successors(conn, now - LONGEST_LEEWAY)
         except Refusal as refusal:
             log.warning("pruning was put off: %s", refusal.reason)

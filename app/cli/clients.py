@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from app import accounts
@@ -23,6 +24,9 @@ from app.grants.client_auth import ASSERTION_ALGORITHMS
 from app.store import clients as rows
 from app.store import realms
 from app.store.clients import Client, ClientKey
+from app.store.refresh_families import LONGEST_LEEWAY, revoke_families_of_client
+
+LEEWAY = click.IntRange(0, int(LONGEST_LEEWAY.total_seconds()))
 
 
 def _view(client: Client, origins: list[str]) -> dict[str, object]:
@@ -88,7 +92,9 @@ def show_(client_id: str, as_json: bool) -> None:
 )
 @click.option("--realm", "realm_names", multiple=True, help="Realm that it may use; repeatable.")
 @click.option("--origin", "origins", multiple=True, help="Web origin of its pages; repeatable.")
-@click.option("--leeway", default=0, help="Seconds in which a lost refresh answer can be asked for again.")
+@click.option(
+    "--leeway", type=LEEWAY, default=0, help="Seconds in which a lost refresh answer can be asked for again."
+)
 @click.option(
     "--public-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM, to sign."
 )
@@ -133,9 +139,11 @@ def create(
         if public_key is not None:
             pem = public_key.read_text("ascii")
             try:
-                load_pem_public_key(pem.encode())
+                is_rsa = isinstance(load_pem_public_key(pem.encode()), RSAPublicKey)
             except ValueError:
-                raise Failed(f"{public_key} is not a public key in PEM") from None
+                is_rsa = False
+            if not is_rsa:
+                raise Failed(f"{public_key} is not a public RSA key in PEM")
             rows.add_client_key(
                 conn, client.id, ClientKey(f"cred_{random_id(22)}", name, key_alg, pem), ctx.now
             )
@@ -201,4 +209,6 @@ def delete(client_id: str, yes: bool) -> None:
     """Delete an application; its tokens end."""
     confirm(f"Delete the client {client_id}?", yes)
     with opened() as ctx, ctx.db.write() as conn:
-        rows.remove_client(conn, get_client(conn, client_id).id)
+        client = get_client(conn, client_id)
+        revoke_families_of_client(conn, client.id, ctx.now)
+        rows.remove_client(conn, client.id)

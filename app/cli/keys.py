@@ -1,13 +1,18 @@
 """`belay keys`: signing keys, and the key ring that seals secrets at rest."""
 
+import time
+
 import click
 from sqlalchemy import Connection
 
 from app.cli.shared import Failed, confirm, json_option, opened, show_all, yes_option
 from app.context import Context
 from app.store import reseal as rows
-from app.store import signing_keys
+from app.store import signing_keys, tenant
+from app.store.base import WAIT_SECONDS
 from app.tokens import signing
+
+LONGEST_WRITE_SECONDS = 2 * WAIT_SECONDS + 1  # waiting for the lock and for the statement, and a little
 
 
 @click.group()
@@ -43,6 +48,7 @@ def rotate(alg: str, at_once: bool) -> None:
     with opened() as ctx, ctx.db.write() as conn:
         if alg not in signing_keys.list_signers(conn):
             raise Failed(f"there is no {alg} key; an API that signs with {alg} makes one")
+        tenant.lock_tenant(conn)
         if not at_once and signing.was_published_recently(conn, alg, ctx.now):
             raise Failed(
                 "the next key was made less than five minutes ago and some caches do not know it yet; "
@@ -70,17 +76,26 @@ def reseal(forget_old: bool) -> None:
     with opened() as ctx:
         ring = ctx.server.keyring
         new = ring.add_key()
-        total = 0
-        for column in rows.SEALED:
-            done = rows.BATCH
-            while done == rows.BATCH:
-                done = _reseal_batch(ctx, column, new)
-                total += done
+        total = _reseal_all(ctx, new)
+        if forget_old:
+            # A worker may have sealed with the old key just before and be about to commit.
+            time.sleep(LONGEST_WRITE_SECONDS)
+            total += _reseal_all(ctx, new)
         with ctx.db.read() as conn:
             left = sum(rows.count_left(conn, column, new) for column in rows.SEALED)
         if forget_old and left == 0:
-            ring.forget_old_keys()
+            ring.forget_keys_before(new)
     click.echo(f"sealed {total} secrets with key {new}; {left} are left on older keys")
+
+
+def _reseal_all(ctx: Context, kid: str) -> int:
+    total = 0
+    for column in rows.SEALED:
+        done = rows.BATCH
+        while done == rows.BATCH:
+            done = _reseal_batch(ctx, column, kid)
+            total += done
+    return total
 
 
 def _reseal_batch(ctx: Context, column: rows.Sealed, kid: str) -> int:

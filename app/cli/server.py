@@ -4,12 +4,14 @@ import os
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server.common import AbstractServer
 
 from app import accounts, settings
 from app.cli.shared import (
@@ -24,6 +26,7 @@ from app.cli.shared import (
 )
 from app.context import Server
 from app.errors import Refusal
+from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
 from app.tokens.signing import DEFAULT_ALGORITHM
 
@@ -32,10 +35,14 @@ MAX_HEADER_BYTES = 32 * 1024
 
 def run(server: Server) -> None:
     """Serve until a signal. Runs in the foreground; workers are processes of their own."""
-    found = server.settings
     server.db.dispose()
-    Granian(
-        "app:create_app",
+    wsgi_server(server.settings, "app:create_app").serve()
+
+
+def wsgi_server(found: Settings, target: str) -> AbstractServer[Any]:
+    """The server that runs a WSGI factory as Belay's own."""
+    return Granian(
+        target,
         factory=True,
         interface=Interfaces.WSGI,
         address=found.host,
@@ -52,7 +59,7 @@ def run(server: Server) -> None:
         workers_kill_timeout=10,
         ssl_cert=found.tls_cert,
         ssl_key=found.tls_key,
-    ).serve()
+    )
 
 
 @click.command()

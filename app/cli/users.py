@@ -123,8 +123,9 @@ def update(who: str, realm_name: str, password_stdin: bool, is_blocked: bool | N
     """Change a person. A new password or a block ends all their tokens."""
     if not password_stdin and is_blocked is None:
         raise Failed("nothing to change; see --help", 2)
+    password = _read_password(True) if password_stdin else None
     with opened() as ctx:
-        new_hash = accounts.hash_new_password(ctx.server, _read_password(True)) if password_stdin else None
+        new_hash = accounts.hash_new_password(ctx.server, password) if password is not None else None
         with ctx.db.write() as conn:
             user = get_user(conn, get_realm(conn, realm_name), who)
             if new_hash is not None:

@@ -1,9 +1,12 @@
 """People whose passwords are kept here."""
 
+from contextlib import suppress
+
 from sqlalchemy import Connection
 
 from app.context import Context
 from app.directories.directory import Found
+from app.errors import TemporarilyUnavailable
 from app.identifiers import normal_key
 from app.store.realms import Realm
 from app.store.users import User, find_user_by_key
@@ -19,4 +22,8 @@ class DatabaseDirectory:
         verdict = passwords.verify(password, user.password_hash if user else None)
         if user is None or not verdict.is_right:
             return Found(user, False)
-        return Found(user, True, passwords.hash(password) if verdict.is_stale else None)
+        new_hash = None
+        if verdict.is_stale:
+            with suppress(TemporarilyUnavailable):  # the next login makes it anew
+                new_hash = passwords.hash(password)
+        return Found(user, True, new_hash)

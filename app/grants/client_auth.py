@@ -149,7 +149,7 @@ def _unverified_subject(assertion: str) -> str | None:
     except (ValueError, IndexError, RecursionError):
         return None
     subject = claims.get("sub") if isinstance(claims, dict) else None
-    return subject if isinstance(subject, str) and "\0" not in subject else None
+    return subject if isinstance(subject, str) and subject.isprintable() else None
 
 
 def _verified(assertion: str, keys: list[clients.ClientKey]) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
             raise InvalidRequest(f"Missing required parameter: {param.name}", reason=f"no_{param.name}")
     ctx = replace(ctx, ip=_end_user_ip(ctx, authenticated, asked.forwarded_for))
     try:
-        return grant.handle(ctx, TokenRequest(client, params))
+        return grant.handle(ctx, TokenRequest(grant.grant_type, client, params))
     except Refusal as refusal:
         record_refusal(ctx, refusal)  # here, because the event names the end user's address
         raise

@@ -21,6 +21,7 @@ class Param:
 
 @dataclass(frozen=True)
 class TokenRequest:
+    grant_type: str
     client: Client
     params: Mapping[str, str]
 

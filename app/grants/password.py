@@ -2,7 +2,7 @@
 
 from app import login
 from app.context import Context
-from app.errors import InvalidRequest, UnauthorizedClient
+from app.errors import AccessDenied, InvalidRequest, UnauthorizedClient
 from app.grants.grant import Grant, Param, TokenRequest
 from app.login import Asking
 from app.store import realms
@@ -26,20 +26,22 @@ REALM_DISABLED = "the connection was disabled"
 def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     client, params = request.client, request.params
     if not client.is_first_party:
-        raise UnauthorizedClient(GRANT.grant_type, reason="third_party_client")
+        raise UnauthorizedClient(request.grant_type, reason="third_party_client")
     requested = scope.parse(params.get("scope", ""))
     with ctx.db.read() as conn:
         place = realms.get_place(conn, params.get("realm"), client.id)
         wanted = params.get("audience") or place.tenant.default_audience or ""
         target = audience.resolve(conn, ctx.issuer, wanted)
+    if target.is_system:
+        raise AccessDenied(f"Service not found: {wanted}", reason="system_api")
     name = params.get("realm") or place.tenant.default_directory
     if name is None:
         raise InvalidRequest(NO_DEFAULT_DIRECTORY, reason="no_default_directory")
     if place.realm is None:
-        raise InvalidRequest(UNKNOWN_REALM.format(name=name), reason="unknown_realm")
+        raise InvalidRequest(UNKNOWN_REALM.format(name=name), reason="unknown_realm", event="f")
     ctx.facts.realm = place.realm.name
     if not place.realm.is_enabled or not place.is_for_client:
-        raise InvalidRequest(REALM_DISABLED, reason="realm_disabled")
+        raise InvalidRequest(REALM_DISABLED, reason="realm_disabled", event="f")
     asking = Asking(
         client=client,
         realm=place.realm,

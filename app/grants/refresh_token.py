@@ -31,18 +31,19 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     wanted = scope.parse(request.params.get("scope", ""))
     family, asking, person, signers = _read(ctx, request.client, presented)
 
+    # A scope can only shrink; what is not in the original is left out in silence (RFC 6749 6 lets us).
+    given = tuple(word for word in asking.scope if word in wanted) if wanted else asking.scope
     match decide(login.standing_of(asking, person)):
         case Deny("user_blocked"):
             raise Unauthorized("user is blocked", reason="user_blocked", status=403)
         case Deny(reason):
             raise InvalidGrant(UNKNOWN, reason=reason)
         case Challenge() | Enroll() as owed:
-            login.demand_factor(ctx, asking, person, is_enrolled=isinstance(owed, Challenge))
+            narrowed = replace(asking, scope=given)
+            login.demand_factor(ctx, narrowed, person, is_enrolled=isinstance(owed, Challenge))
         case Allow():
             pass
 
-    # A scope can only shrink; what is not in the original is left out in silence (RFC 6749 6 lets us).
-    given = tuple(word for word in asking.scope if word in wanted) if wanted else asking.scope
     grantee = Grantee(
         person.user,
         request.client,
@@ -147,7 +148,7 @@ def _rotate(
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event)
             return successor
-        now_there = refresh_families.find_family(conn, family.handle_digest)
+        now_there = refresh_families.hold_family(conn, family.handle_digest)
         if now_there is not None:
             _check_alive(ctx, now_there)
             same = refresh.open_successor(ctx, now_there)

@@ -15,7 +15,7 @@ def revoke(ctx: Context, client: Client, token: str) -> None:
     if presented is None:
         return
     with ctx.db.write() as conn:
-        family = refresh_families.find_family(conn, presented.handle_digest)
+        family = refresh_families.hold_family(conn, presented.handle_digest)
         if family is None or family.client_id != client.id:
             return
         ctx.facts.user_id = family.user_id

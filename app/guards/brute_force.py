@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from app.context import Context
 from app.errors import TemporarilyUnavailable, TooManyAttempts, limit_headers
+from app.gate import GateFull
 from app.identifiers import counting_key
 from app.store import attempts
 from app.store.realms import Realm
@@ -59,21 +60,31 @@ def before(ctx: Context, attempt: Attempt) -> None:
     """
     if not attempt.is_counted:
         return
-    waited = 0.0
     while not _reserve(ctx, attempt):
         known = _look(ctx, attempt)
-        while known.failures < CAP <= known.failures + known.pending:
-            if waited >= ctx.settings.hash_wait_seconds:
-                raise TemporarilyUnavailable(reason="attempts_pending")
-            # Longer from time to time: a crowd that waits for one person must not become the load itself.
-            pause = min(0.2, FIRST_PAUSE_SECONDS + waited / 4)
-            with ctx.server.gate.outside():
-                time.sleep(pause)
-            waited += pause
-            known = _look(ctx, attempt)
+        if known.failures < CAP <= known.failures + known.pending:
+            known = _wait(ctx, attempt)
         if known.failures >= CAP:
             headers = limit_headers(ctx.now, limit=CAP, retry_after_seconds=RETRY_AFTER_SECONDS)
             raise TooManyAttempts(BLOCKED, reason="brute_force", event="limit_wc", headers=headers)
+
+
+def _wait(ctx: Context, attempt: Attempt) -> attempts.Attempts:
+    """Until what others are trying is decided. Raises TemporarilyUnavailable."""
+    waited = 0.0
+    try:
+        with ctx.server.gate.waiting():
+            while waited < ctx.settings.hash_wait_seconds:
+                # Longer from time to time: a crowd that waits for one person must not become the load itself.
+                pause = min(0.2, FIRST_PAUSE_SECONDS + waited / 4)
+                time.sleep(pause)
+                waited += pause
+                known = _look(ctx, attempt)
+                if known.failures >= CAP or known.failures + known.pending < CAP:
+                    return known
+    except GateFull:
+        pass
+    raise TemporarilyUnavailable(reason="attempts_pending")
 
 
 def _reserve(ctx: Context, attempt: Attempt) -> bool:
@@ -106,9 +117,13 @@ def undecided(conn: Connection, attempt: Attempt) -> None:
         attempts.release_password_attempt(conn, attempt.key)
 
 
-def succeeded(conn: Connection, realm: Realm, user: User, ip: str) -> None:
-    """Tokens are issued to this person from this address."""
-    if realm.has_brute_force_protection:
+def succeeded(conn: Connection, realm: Realm, user: User, ip: str, attempt: Attempt | None) -> None:
+    """Tokens are issued to this person from this address, in the step of the password (`attempt`) or a later one."""
+    if not realm.has_brute_force_protection:
+        return
+    if attempt is not None:
+        attempts.succeed_password_attempt(conn, attempt.key)
+    else:
         attempts.clear_password_failures(conn, attempt_of(realm, user, "", ip).key)
 
 

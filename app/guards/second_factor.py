@@ -29,8 +29,9 @@ def before(
             conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
         )
         open_ids = authenticators.spend_guess(conn, [a.id for a in candidates]) if wait is None else set()
-    if wait is None and not open_ids:
-        wait = REFILL_SECONDS
+        if wait is None and not open_ids:
+            authenticators.disable_exhausted(conn, [a.id for a in candidates], ctx.now)
+            wait = REFILL_SECONDS
     if wait is not None:
         headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
         raise InvalidRequest(TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers)
@@ -39,6 +40,12 @@ def before(
 
 def failed(conn: Connection, ctx: Context, tried: Sequence[Authenticator]) -> None:
     authenticators.disable_exhausted(conn, [a.id for a in tried], ctx.now)
+
+
+def undecided(conn: Connection, user_id: str, tried: Sequence[Authenticator]) -> None:
+    """The answer was never looked at: the guess is taken back."""
+    attempts.give_back_factor_guess(conn, user_id)
+    authenticators.give_back_guess(conn, [a.id for a in tried])
 
 
 def succeeded(conn: Connection, user_id: str, right: Authenticator, tried: Sequence[Authenticator]) -> None:

@@ -81,6 +81,7 @@ _of_key = update(password_attempts).where(_P.key == bindparam("attempt_key"))
 _FAIL = _of_key.values(failures=_P.failures + 1, pending=_one_less, failed_at=bindparam("at"))
 _RELEASE = _of_key.values(pending=_one_less)
 _CLEAR = _of_key.values(failures=0)
+_SUCCEED = _of_key.values(failures=0, pending=_one_less)
 
 
 def reserve_password_attempt(
@@ -130,6 +131,11 @@ def release_password_attempt(conn: Connection, key: str) -> None:
     conn.execute(_RELEASE, {"attempt_key": key})
 
 
+def succeed_password_attempt(conn: Connection, key: str) -> None:
+    """The password was right and tokens are issued: the attempt is taken back, earlier failures are forgiven."""
+    conn.execute(_SUCCEED, {"attempt_key": key})
+
+
 def clear_password_failures(conn: Connection, key: str) -> None:
     conn.execute(_CLEAR, {"attempt_key": key})
 
@@ -139,13 +145,7 @@ def remove_password_attempts(conn: Connection, identity: str) -> int:
     return int(conn.execute(delete(password_attempts).where(_P.identity == identity)).rowcount)
 
 
-def list_blocks(conn: Connection, identity: str, cap: int) -> list[tuple[str, str]]:
-    """The (identifier, address) pairs that are over the cap."""
-    found = select(_P.identifier, _P.ip).where(_P.identity == identity, _P.failures >= cap)
-    return [(row.identifier, row.ip) for row in conn.execute(found)]
-
-
-# A bucket that leaks: each guess pours in one, `refill_seconds` take one out. It is never emptied by a success.
+# A bucket that leaks: each guess pours in one, `refill_seconds` take one out. A success takes out its own and no more.
 _G = factor_guesses.c
 _pour = insert(factor_guesses)
 _elapsed = case(
@@ -159,7 +159,8 @@ _leaked = _G.level - _elapsed / bindparam("refill_seconds", type_=Float)
 _left = case((_leaked > 0, _leaked), else_=0.0)
 _SPEND = _pour.on_conflict_do_update(
     index_elements=[_G.user_id],
-    set_={"level": _left + 1, "updated_seconds": _pour.excluded.updated_seconds},
+    # Of two servers whose clocks differ, the earlier one must not let the same time leak twice.
+    set_={"level": _left + 1, "updated_seconds": _G.updated_seconds + _elapsed},
     where=_left + 1 <= bindparam("size", type_=Float),
 ).returning(_G.level)
 _LEVEL = select(_G.level, _G.updated_seconds).where(_G.user_id == bindparam("user_id"))

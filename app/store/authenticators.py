@@ -49,12 +49,23 @@ authenticators = Table(
     Column("last_used_at", UTCDateTime),
 )
 _C = authenticators.c
+_is_code = _C.kind == "recovery_code"
+_is_confirmed_code = _is_code & _C.confirmed_at.is_not(None)
+# One confirmed code a person; one that waits a login: somebody else's login must not put its code in the place of mine.
 Index(
     "ix_authenticators_one_recovery_code",
-    authenticators.c.user_id,
+    _C.user_id,
     unique=True,
-    sqlite_where=authenticators.c.kind == "recovery_code",
-    postgresql_where=authenticators.c.kind == "recovery_code",
+    sqlite_where=_is_confirmed_code,
+    postgresql_where=_is_confirmed_code,
+)
+Index(
+    "ix_authenticators_one_pending_code",
+    _C.user_id,
+    _C.transaction_id,
+    unique=True,
+    sqlite_where=_is_code,
+    postgresql_where=_is_code,
 )
 
 
@@ -102,11 +113,10 @@ def add_authenticator(conn: Connection, authenticator: Authenticator) -> None:
 
 
 def add_first_recovery_code(conn: Connection, code: Authenticator) -> bool:
-    """Add the code that comes with the first factor. False when the person has one, or was shown one in this login;
-    one that was never confirmed in an earlier login is replaced.
-    """
-    stale = (_C.user_id == code.user_id) & (_C.kind == code.kind) & _C.confirmed_at.is_(None)
-    conn.execute(delete(authenticators).where(stale, _C.transaction_id != code.transaction_id))
+    """Add the code that comes with the first factor. False when the person has one, or was shown one in this login."""
+    has_one = select(_C.id).where(_C.user_id == code.user_id, _is_confirmed_code)
+    if conn.execute(has_one).first() is not None:
+        return False
     values = {name: getattr(code, name) for name in Authenticator.__dataclass_fields__}
     once = upsert(authenticators).values(**values).on_conflict_do_nothing().returning(_C.id)
     return conn.execute(once).first() is not None
@@ -210,10 +220,13 @@ def consume_code(conn: Connection, authenticator: Authenticator, new_digest: str
     return won(conn.execute(_REPLACE, values))
 
 
-def confirm_recovery_code(conn: Connection, user_id: str, now: datetime) -> None:
-    """The code that came with the first factor counts from the moment that factor has proven itself."""
+def confirm_recovery_code(conn: Connection, user_id: str, transaction_id: str | None, now: datetime) -> None:
+    """The code that came with the first factor counts from the moment that factor has proven itself.
+
+    Only the one that this login was shown: codes shown to other logins, which knew no more than the password, go.
+    """
+    waiting = (_C.user_id == user_id) & _is_code & _C.confirmed_at.is_(None)
     conn.execute(
-        update(authenticators)
-        .where(_C.user_id == user_id, _C.kind == "recovery_code", _C.confirmed_at.is_(None))
-        .values(confirmed_at=now)
+        update(authenticators).where(waiting, _C.transaction_id == transaction_id).values(confirmed_at=now)
     )
+    conn.execute(delete(authenticators).where(waiting))

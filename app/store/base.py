@@ -4,12 +4,16 @@ Two rules shape it (docs/decisions/0003): nothing holds a connection while hashi
 written out where it happens, `with db.write() as conn`, so that what commits together can be seen.
 """
 
+import fcntl
 import logging
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +27,7 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
+    text,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -45,6 +50,7 @@ metadata = MetaData(
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
+FIRST_PAUSE_SECONDS = 0.0002
 WAIT_SECONDS = 3  # for a lock, a pooled connection, or one statement; then 503
 
 
@@ -73,13 +79,15 @@ class Database:
 
     def __init__(self, url: str, *, sqlite_synchronous: str = "NORMAL") -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        # One writer at a time in a process, in order of arrival: SQLite's own wait is a sleep of up to 100 ms.
+        # One writer at a time: SQLite's own wait is a sleep of up to 100 ms.
         self._writing = threading.Lock()
+        self._lock_file: int | None = None
         if self.is_sqlite:
+            self._path = Path(make_url(url).database or "")
             self.engine = create_engine(
                 url,
-                pool_size=8,
-                max_overflow=56,
+                pool_size=64,  # a new connection costs three PRAGMAs
+                max_overflow=0,
                 pool_timeout=WAIT_SECONDS,
                 connect_args={"timeout": WAIT_SECONDS, "check_same_thread": False},
             )
@@ -121,10 +129,37 @@ class Database:
         if not self._writing.acquire(timeout=WAIT_SECONDS):
             raise TemporarilyUnavailable(reason="database_locked")
         try:
-            with _defined(), self.engine.connect().execution_options(belay_write=True) as conn, conn.begin():
+            with (
+                self._turn_among_processes(),
+                _defined(),
+                self.engine.connect().execution_options(belay_write=True) as conn,
+                conn.begin(),
+            ):
                 yield conn
         finally:
             self._writing.release()
+
+    @contextmanager
+    def _turn_among_processes(self) -> Iterator[None]:
+        """A file lock for the workers among each other; whoever does not know of it still meets SQLite's own."""
+        if self._lock_file is None:
+            path = self._path.with_name(self._path.name + "-turn")
+            self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + WAIT_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TemporarilyUnavailable(reason="database_locked") from None
+                time.sleep(pause)
+                pause = min(pause * 2, 0.004)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -163,3 +198,9 @@ def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
 def won(result: Any) -> bool:
     """Whether a conditional UPDATE or DELETE changed exactly the one row: this caller won, nobody else did."""
     return int(result.rowcount) == 1
+
+
+def lock_installation(conn: Connection) -> None:
+    """Two servers that start at once set up one after the other, until the transaction ends."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("SELECT pg_advisory_xact_lock(2349)"))

@@ -41,7 +41,7 @@ class Event:
     client_id: str | None = None
     user_id: str | None = None
     user_name: str | None = None
-    """The identifier as it was typed, where nobody was found by it."""
+    """The identifier as it was typed."""
     user_agent: str = ""
     factor: str | None = None
     details: dict[str, object] = field(default_factory=dict)

@@ -5,9 +5,8 @@ parallel uses exactly one wins; whatever else is presented under the family's ha
 attack. Older tokens need no rows of their own to be recognised.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +28,7 @@ from sqlalchemy import (
 from app.store.base import UTCDateTime, metadata, won
 from app.store.users import User, user_of, users
 
+LONGEST_LEEWAY = timedelta(seconds=60)  # what a client may be given at most
 ACTIVE_LIMIT = 200  # refresh tokens of one person in one application; the oldest falls out
 
 # No foreign key to the user: a token of a deleted person is told apart from an unknown one.
@@ -87,6 +87,7 @@ def _family(row: Any, prefix: str = "") -> RefreshFamily:
 
 _F = refresh_families.c
 _BY_HANDLE = select(refresh_families).where(_F.handle_digest == bindparam("handle"))
+_HOLD = _BY_HANDLE.with_for_update()
 _WITH_USER = (
     select(*(column.label(f"family_{column.name}") for column in _F), users)
     .select_from(refresh_families.outerjoin(users, users.c.id == _F.user_id))
@@ -133,8 +134,9 @@ _DROP_OLDEST = delete(refresh_families).where(
 )
 
 
-def find_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
-    row = conn.execute(_BY_HANDLE, {"handle": handle_digest}).first()
+def hold_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
+    """The family as it is now, and nobody else changes it until the transaction ends."""
+    row = conn.execute(_HOLD, {"handle": handle_digest}).first()
     return _family(row) if row else None
 
 
@@ -192,6 +194,12 @@ def revoke_families(conn: Connection, user_id: str, now: datetime) -> int:
     return int(result.rowcount)
 
 
-def list_families(conn: Connection, user_id: str) -> Sequence[RefreshFamily]:
-    found = select(refresh_families).where(_F.user_id == user_id).order_by(_F.created_at)
-    return [_family(row) for row in conn.execute(found)]
+def revoke_families_of_client(conn: Connection, client_id: str, now: datetime) -> None:
+    live = (_F.client_id == client_id) & _F.revoked_at.is_(None)
+    conn.execute(update(refresh_families).where(live).values(revoked_at=now, sealed_successor=None))
+
+
+def forget_successors(conn: Connection, before: datetime) -> None:
+    """Successors are kept open to the leeway only; this removes those of families that nobody used since."""
+    old = _F.sealed_successor.is_not(None) & (_F.rotated_at < before)
+    conn.execute(update(refresh_families).where(old).values(sealed_successor=None))

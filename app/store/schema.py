@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.store.base import Database
+from app.store.base import Database, lock_installation
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -52,5 +52,6 @@ def _run(db: Database, move, revision: str) -> None:  # type: ignore[no-untyped-
     """All steps in one transaction: a migration that fails leaves the schema as it was, on both databases."""
     config = _config()
     with db.write() as conn:
+        lock_installation(conn)
         config.attributes["connection"] = conn
         move(config, revision)

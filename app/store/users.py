@@ -123,12 +123,28 @@ def add_user(conn: Connection, user: User) -> None:
         conn.execute(insert(identifiers), rows)
 
 
-_LOCK = update(users).where(users.c.id == bindparam("user_id")).values(updated_at=users.c.updated_at)
+_UNCHANGED = select(users.c.id).where(
+    users.c.id == bindparam("user_id"),
+    users.c.is_blocked.is_(False),
+    users.c.password_hash.is_not_distinct_from(bindparam("password_hash", type_=Text)),
+    users.c.tokens_valid_after.is_not_distinct_from(bindparam("tokens_valid_after", type_=UTCDateTime)),
+)
+# FOR SHARE lets logins of one person pass each other and holds back whoever changes the person. SQLite, where
+# writers come one at a time anyway, leaves both out.
+_UNCHANGED_SHARED = _UNCHANGED.with_for_update(read=True)
+_UNCHANGED_ALONE = _UNCHANGED.with_for_update(key_share=True)
 
 
-def lock_user(conn: Connection, user_id: str) -> None:
-    """Wait until nobody else changes this person's factors, until the transaction ends."""
-    conn.execute(_LOCK, {"user_id": user_id})
+def is_unchanged(conn: Connection, user: User, *, alone: bool = False) -> bool:
+    """Whether the person is still there with the same password, not blocked and not reset, and stays so until the
+    transaction ends; with `alone`, nobody else passes meanwhile.
+    """
+    values = {
+        "user_id": user.id,
+        "password_hash": user.password_hash,
+        "tokens_valid_after": user.tokens_valid_after,
+    }
+    return conn.execute(_UNCHANGED_ALONE if alone else _UNCHANGED_SHARED, values).first() is not None
 
 
 def update_user(conn: Connection, user_id: str, **changes: object) -> None:

@@ -25,6 +25,8 @@ class Audience:
     dialect: str = "access_token"
     allow_offline_access: bool = True
     api_id: str = ""
+    is_system: bool = False
+    """The management API: for clients with a grant, never for a person's login."""
 
 
 def userinfo_of(issuer: str) -> str:
@@ -53,4 +55,5 @@ def resolve(conn: Connection, issuer: str, requested: str) -> Audience:
         api.token_dialect,
         api.allow_offline_access,
         api.id,
+        api.is_system,
     )

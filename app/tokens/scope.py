@@ -25,10 +25,10 @@ def grant(requested: tuple[str, ...], audience: Audience, client: Client) -> tup
     """
     standard = () if audience.kind == "mfa" else OIDC_SCOPES
     if not requested:
-        return (*standard, *audience.scopes)
+        return (*standard, *(word for word in audience.scopes if word != "offline_access"))
     if requested == ("openid",):
         return standard or audience.scopes
-    allowed = {*standard, *audience.scopes}
+    allowed = {*standard, *audience.scopes} - {"offline_access"}
     if audience.allow_offline_access and "refresh_token" in client.grant_types:
         allowed.add("offline_access")
     return tuple(word for word in requested if word in allowed)

@@ -59,6 +59,7 @@ def revoke(server: Server, conn: Connection, kid: str, now: datetime) -> bool:
 
     Returns False when there is no such live key.
     """
+    tenant.lock_tenant(conn)
     key = signing_keys.find_key(conn, kid)
     if key is None or key.state == "revoked":
         return False

@@ -11,6 +11,7 @@ from app.errors import InvalidRequest
 
 MAX_BYTES = 16 * 1024
 MAX_MEMBERS = 50
+MAX_DEPTH = 20
 
 _UNCLEAN = re.compile("[\0\ud800-\udfff]")
 
@@ -75,6 +76,8 @@ def _refuse_constant(name: str) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, object]:
+    if len(pairs) > MAX_MEMBERS:
+        raise InvalidRequest(f"The body may have at most {MAX_MEMBERS} members.", reason="too_many_members")
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
@@ -83,12 +86,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     return members
 
 
-def _is_clean(value: object) -> bool:
+def _is_clean(value: object, depth: int = 0) -> bool:
     """Text that every database and log can hold: no NUL, no half of a surrogate pair."""
+    if depth > MAX_DEPTH:
+        raise InvalidRequest("The body is nested too deeply.", reason="too_deep")
     if isinstance(value, str):
         return _UNCLEAN.search(value) is None
     if isinstance(value, list):
-        return all(_is_clean(part) for part in value)
+        return all(_is_clean(part, depth + 1) for part in value)
     if isinstance(value, dict):
-        return all(_is_clean(name) and _is_clean(part) for name, part in value.items())
+        return all(_is_clean(name) and _is_clean(part, depth + 1) for name, part in value.items())
     return True

@@ -46,9 +46,10 @@ def _preflight() -> Response | None:
 
 def _mark(response: Response) -> Response:
     origin = request.headers.get("Origin")
+    if request.path.startswith(PREFIXES):
+        response.headers.add("Vary", "Origin")  # without an Origin too: shared caches keep the answer
     if not origin:
         return response
-    response.headers.add("Vary", "Origin")
     owners = _owners(origin)
     client_id = g.ctx.facts.client_id if "ctx" in g else None
     # Where the request named its application, only that one's pages may read the answer.

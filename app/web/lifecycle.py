@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,6 +15,7 @@ from flask import Flask, Response, current_app, g, request
 from app.context import Context, Server
 from app.gate import Gate
 from app.settings import Settings
+from app.web.body import MAX_BYTES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,6 +37,10 @@ def through_gate(application: "WSGIApplication", gate: Gate) -> "WSGIApplication
     def run(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ.get("PATH_INFO") in QUIET:
             return application(environ, start_response)
+        # The body is read before: a client that sends it slowly waits alone.
+        body = environ["wsgi.input"].read(MAX_BYTES + 1)
+        environ["wsgi.input"] = BytesIO(body)
+        environ["wsgi.input_terminated"] = True  # chunked bodies have no length
         with gate.inside():
             return application(environ, start_response)
 

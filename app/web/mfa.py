@@ -84,4 +84,4 @@ def _check_client(ctx: Context, request: Asked, client_id: str) -> None:
         unsigned = Asked({name: value for name, value in named.items() if value}, None)
         named["client_id"] = identify(ctx, unsigned).client.id
     if named["client_id"] not in (None, client_id):
-        raise InvalidRequest(mfa.OTHER_CLIENT, reason="foreign_mfa_token")
+        raise InvalidRequest(mfa.OTHER_CLIENT, reason="foreign_mfa_token", event=ctx.facts.failure_event)

@@ -297,11 +297,18 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("authenticators", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_authenticators_one_recovery_code",
-            ["user_id"],
+            "ix_authenticators_one_pending_code",
+            ["user_id", "transaction_id"],
             unique=True,
             sqlite_where=sa.text("kind = 'recovery_code'"),
             postgresql_where=sa.text("kind = 'recovery_code'"),
+        )
+        batch_op.create_index(
+            "ix_authenticators_one_recovery_code",
+            ["user_id"],
+            unique=True,
+            sqlite_where=sa.text("kind = 'recovery_code' AND confirmed_at IS NOT NULL"),
+            postgresql_where=sa.text("kind = 'recovery_code' AND confirmed_at IS NOT NULL"),
         )
         batch_op.create_index(batch_op.f("ix_authenticators_user_id"), ["user_id"], unique=False)
 
@@ -406,6 +413,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_authenticators_user_id"))
         batch_op.drop_index(
             "ix_authenticators_one_recovery_code",
+            sqlite_where=sa.text("kind = 'recovery_code' AND confirmed_at IS NOT NULL"),
+            postgresql_where=sa.text("kind = 'recovery_code' AND confirmed_at IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_authenticators_one_pending_code",
             sqlite_where=sa.text("kind = 'recovery_code'"),
             postgresql_where=sa.text("kind = 'recovery_code'"),
         )

@@ -19,7 +19,7 @@ def enrolled(ctx: Context, cast: Cast, factor: Factor) -> tuple[Authenticator, s
     with ctx.db.write() as conn:
         authenticators.add_authenticator(conn, enrollment.authenticator)
         if factor.kind == "recovery_code":
-            authenticators.confirm_recovery_code(conn, cast.bob.id, ctx.now)
+            authenticators.confirm_recovery_code(conn, cast.bob.id, "t", ctx.now)
     return reload(ctx, enrollment.authenticator.id, cast), answer_of(ctx, enrollment.shown)
 
 
