@@ -1,7 +1,7 @@
 """Fixtures: a server on each database, its application, and the cast that lives on it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
-    def clusters() -> Iterator[databases.Cluster]:
+    def clusters() -> Generator[databases.Cluster, None, None]:
         with databases.new_cluster() as cluster:
             yield cluster
 
@@ -64,6 +64,7 @@ def ctx(server: Server) -> Context:
 def clock() -> Iterator[FrozenDateTimeFactory]:
     """Time stands still at noon until the test moves it."""
     with freeze_time(NOON) as frozen:
+        assert isinstance(frozen, FrozenDateTimeFactory)
         yield frozen
 
 

@@ -26,17 +26,17 @@ class Wire:
         self.server = server
         self.client: FlaskClient = create_app(server).test_client()
 
-    def post(self, path: str, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+    def post(self, path: str, *, headers: Any = None, **members: Any) -> TestResponse:
         """A form, as most SDKs send."""
         return self.client.post(path, data=members, headers=headers)
 
-    def post_json(self, path: str, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+    def post_json(self, path: str, *, headers: Any = None, **members: Any) -> TestResponse:
         return self.client.post(path, json=members, headers=headers)
 
     def get(self, path: str, token: str | None = None) -> TestResponse:
         return self.client.get(path, headers=bearer(token))
 
-    def token(self, *, headers: dict[str, str] | None = None, **members: Any) -> TestResponse:
+    def token(self, *, headers: Any = None, **members: Any) -> TestResponse:
         return self.post("/oauth/token", headers=headers, **(APP | members))
 
     def password(
