@@ -8,6 +8,7 @@ from app.crypto import Keyring
 from app.gate import Gate
 from app.passwords import Passwords
 from app.settings import Settings
+from app.store import schema, signing_keys
 from app.store.base import Database
 
 FREE_THREADS = 32  # of each worker, for requests that need no hash
@@ -25,16 +26,15 @@ class Server:
 
 
 def open_server(settings: Settings) -> Server:
-    """Open what a process needs; makes the instance folder and key ring where they are missing.
+    """Open what a process needs. Makes the instance folder, and the key ring of a database that is still empty.
 
-    Raises OSError or crypto.SealBroken when they cannot be read.
+    Raises OSError or crypto.SealBroken when the ring cannot be read, errors.TemporarilyUnavailable without database.
     """
     settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.stat(settings.instance).st_mode & 0o077:
         os.chmod(settings.instance, 0o700)
     slots = settings.instance / "gate"
     slots.mkdir(mode=0o700, exist_ok=True)
-    Keyring.create(settings.keyring_path)
     places = max(1, settings.threads - FREE_THREADS)
     is_sqlite = settings.database_url.startswith("sqlite")
     # A request waits for PostgreSQL without using the interpreter: a second one can run meanwhile.
@@ -43,15 +43,25 @@ def open_server(settings: Settings) -> Server:
     passwords = Passwords(
         gate, memory_kib=settings.hash_memory_kib, passes=settings.hash_time, lanes=settings.hash_lanes
     )
-    old_mask = os.umask(0o077)  # the embedded database is created on first use
-    try:
-        db = Database(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
-        if db.is_sqlite:
-            with db.engine.connect():
-                pass
-    finally:
-        os.umask(old_mask)
+    db = _open_database(settings)
+    if not settings.keyring_path.exists():
+        with db.read() as conn:
+            is_empty = schema.current(conn) is None or not signing_keys.list_signers(conn)
+        if is_empty:  # where secrets are sealed already, another ring would only hide that theirs is lost
+            Keyring.create(settings.keyring_path)
     return Server(settings, db, Keyring(settings.keyring_path), gate, passwords)
+
+
+def _open_database(settings: Settings) -> Database:
+    db = Database(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    if db.is_sqlite:
+        old_mask = os.umask(0o077)  # the file is created on first use
+        try:
+            with db.read():
+                pass
+        finally:
+            os.umask(old_mask)
+    return db
 
 
 @dataclass

@@ -47,8 +47,7 @@ class Keyring:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp: tuple[int, int] | None = None
-        self._keys: dict[str, AESGCM] = {}
-        self._current = ""
+        self._ring: tuple[str, dict[str, AESGCM]] = ("", {})
         self._load()
 
     @staticmethod
@@ -72,38 +71,39 @@ class Keyring:
             current = entries[0]["kid"]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise SealBroken(f"the key ring {self._path} is damaged") from error
-        self._keys, self._current, self._stamp = keys, current, stamp
+        self._ring, self._stamp = (current, keys), stamp
 
     def _refresh(self) -> None:
         """Losing the file while running must not lose logins: keys already read keep serving."""
         try:
             self._load()
         except (OSError, SealBroken):
-            if not self._keys:
+            if not self._ring[1]:
                 raise
 
     @property
     def current(self) -> str:
         self._refresh()
-        return self._current
+        return self._ring[0]
 
     def seal(self, secret: bytes, owner: str) -> str:
         """Encrypt for one owner, e.g. `authenticators/totp|dev_x`, to which the ciphertext is bound."""
-        kid = self.current
+        self._refresh()
+        kid, keys = self._ring  # together: another thread may read the file again meanwhile
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._keys[kid].encrypt(nonce, secret, owner.encode())
+        sealed = keys[kid].encrypt(nonce, secret, owner.encode())
         return f"{kid}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, owner: str) -> bytes:
         """Decrypt, or raise SealBroken."""
         kid, _, text = sealed.partition(".")
-        if kid not in self._keys:
+        if kid not in self._ring[1]:
             self._refresh()
         try:
             raw = base64.urlsafe_b64decode(text)
             if base64.urlsafe_b64encode(raw).decode() != text:
                 raise ValueError("stray bits")
-            return self._keys[kid].decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode())
+            return self._ring[1][kid].decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], owner.encode())
         except (KeyError, ValueError, InvalidTag) as error:
             raise SealBroken(f"cannot open the secret of {owner} with key {kid}") from error
 

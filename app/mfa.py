@@ -19,6 +19,7 @@ from app.factors import FACTORS
 from app.store import authenticators, clients, realms, transactions, users
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
+from app.store.realms import Place
 from app.store.transactions import Transaction
 from app.store.users import User
 from app.tokens import access, audience
@@ -148,17 +149,19 @@ def _open_access_token(ctx: Context, conn: Connection, token: str) -> Open:
     user = users.find_user(conn, str(claims["sub"]))
     if user is None or access.is_outdated(user, float(str(claims["iat"]))):
         raise InvalidGrant(MALFORMED, reason="issued_before_change")
-    gty, methods = claims["gty"], claims["methods"]
+    held = access.read_mfa_claims(claims)
+    if held is None:
+        raise InvalidGrant(MALFORMED, reason="bad_claims")
     return Open(
-        f"jwt:{claims['jti']}",
+        f"jwt:{held.jti}",
         user.id,
         user.realm_id,
-        str(claims["azp"]),
+        held.client_id,
         audience.mfa_of(ctx.issuer),
-        str(claims.get("scope", "")),
+        held.scope,
         None,
-        (gty,) if isinstance(gty, str) else tuple(gty),  # type: ignore[arg-type]
-        tuple((name, at) for name, at in methods),  # type: ignore[attr-defined]
+        held.gty,
+        held.methods,
         is_stored=False,
     )
 
@@ -181,6 +184,19 @@ class Bearer:
         return any(a.confirmed_at is not None for a in self.owned)
 
 
+def _holder(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] | None:
+    """Whose transaction it is and where, unless person, client or realm may not go on."""
+    user = users.find_user(conn, opened.user_id)
+    client = clients.find_client(conn, opened.client_id)
+    place = realms.get_place_by_id(conn, opened.realm_id, opened.client_id)
+    if user is None or user.is_blocked or client is None or not client.is_enabled:
+        return None
+    if place.realm is None or not place.realm.is_enabled or not place.is_for_client:
+        return None
+    ctx.facts.user_id, ctx.facts.client_id, ctx.facts.realm = user.id, client.id, place.realm.name
+    return user, place
+
+
 def open_bearer(
     ctx: Context, conn: Connection, token: str, scope: str, *, accepts_stored: bool = True
 ) -> Bearer:
@@ -190,14 +206,10 @@ def open_bearer(
         opened = _open_access_token(ctx, conn, token) if is_jwt else _open_stored(ctx, conn, token)
     except (InvalidGrant, ExpiredToken) as refusal:
         raise InvalidGrant(BAD_BEARER, reason=refusal.reason, status=401) from None
-    user = users.find_user(conn, opened.user_id)
-    client = clients.find_client(conn, opened.client_id)
-    place = realms.get_place_by_id(conn, opened.realm_id, opened.client_id)
-    realm = place.realm
-    is_open = user and not user.is_blocked and client and client.is_enabled and place.is_for_client
-    if user is None or realm is None or not realm.is_enabled or not is_open:
+    holder = _holder(ctx, conn, opened)
+    if holder is None:
         raise InvalidGrant(BAD_BEARER, reason="holder_gone", status=401)
-    ctx.facts.user_id, ctx.facts.client_id, ctx.facts.realm = user.id, opened.client_id, realm.name
+    user, place = holder
     if opened.is_stored and not accepts_stored:
         raise InvalidGrant(BAD_BEARER, reason="needs_access_token", status=401)
     if not opened.is_stored and scope not in opened.scope.split():
@@ -237,13 +249,9 @@ def challenge(
         if mfa_token.count(".") == 2:
             raise InvalidGrant(MALFORMED, reason="access_token_as_mfa_token")
         opened = open_transaction(ctx, conn, mfa_token, client)
-        user = users.find_user(conn, opened.user_id)
-        if user is None or user.is_blocked:
+        if _holder(ctx, conn, opened) is None:
             raise InvalidGrant(MALFORMED, reason="holder_gone")
-        ctx.facts.user_id = user.id
-        realm = realms.find_realm(conn, opened.realm_id)
-        ctx.facts.realm = realm.name if realm else None
-        owned = authenticators.list_authenticators(conn, user.id)
+        owned = authenticators.list_authenticators(conn, opened.user_id)
     usable = [a for a in owned if a.is_active and FACTORS[a.kind].is_challengeable]
     if not usable:
         raise Unsupported(NOT_ENROLLED, reason="not_enrolled")

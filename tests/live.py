@@ -59,6 +59,8 @@ def _read(sock: socket.socket, started: float) -> Answer:
     if not head:
         raise ConnectionError("the server closed the connection without an answer")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    if len(body) < int(headers.get("content-length", 0)):
+        raise ConnectionError("the server closed the connection in the middle of an answer")
     return Answer(int(lines[0].split()[1]), headers, body.decode(), time.perf_counter() - started)
 
 
@@ -158,7 +160,14 @@ class Live:
 
 @contextmanager
 def serving(
-    templates: Templates, kind: str, folder: Path, *, workers: int = 4, url: str | None = None, **env: str
+    templates: Templates,
+    kind: str,
+    folder: Path,
+    *,
+    workers: int = 4,
+    url: str | None = None,
+    command: Sequence[str | Path] = (BELAY, "serve"),
+    **env: str,
 ) -> Iterator[Live]:
     """`belay serve` on a fresh database of that kind, ended when the block ends. `env` are further BELAY_ settings."""
     instance = folder / "instance"
@@ -183,7 +192,7 @@ def serving(
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BELAY_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [BELAY, "serve"], env=clean | settings | env, stdout=output, stderr=output, start_new_session=True
+            command, env=clean | settings | env, stdout=output, stderr=output, start_new_session=True
         )
     live = Live(process, base, server, log)
     try:

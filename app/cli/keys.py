@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from app.cli.shared import Failed, confirm, json_option, opened, show_all, yes_option
 from app.context import Context
+from app.crypto import SealBroken
 from app.store import reseal as rows
 from app.store import signing_keys, tenant
 from app.store.base import WAIT_SECONDS
@@ -89,26 +90,27 @@ def reseal(forget_old: bool) -> None:
 
 
 def _reseal_all(ctx: Context, kid: str) -> int:
+    """Seal everything that another key sealed; what cannot be opened is left and told."""
     total = 0
     for column in rows.SEALED:
-        done = rows.BATCH
-        while done == rows.BATCH:
-            done = _reseal_batch(ctx, column, kid)
-            total += done
+        batch: list[tuple[str, str]] = [("", "")]
+        while batch:
+            with ctx.db.read() as conn:
+                batch = rows.list_batch(conn, column, kid, after=batch[-1][0])
+            fresh = [(row_id, old, _sealed_anew(ctx, column, row_id, old)) for row_id, old in batch]
+            with ctx.db.write() as conn:
+                _write(conn, column, [(row_id, old, new) for row_id, old, new in fresh if new is not None])
+            total += sum(new is not None for _, _, new in fresh)
     return total
 
 
-def _reseal_batch(ctx: Context, column: rows.Sealed, kid: str) -> int:
-    with ctx.db.read() as conn:
-        batch = rows.list_batch(conn, column, kid)
-    fresh = [
-        (row_id, old, ctx.server.keyring.seal(ctx.server.keyring.open(old, owner), owner))
-        for row_id, old in batch
-        for owner in [f"{column.table.name}/{row_id}"]
-    ]
-    with ctx.db.write() as conn:
-        _write(conn, column, fresh)
-    return len(fresh)
+def _sealed_anew(ctx: Context, column: rows.Sealed, row_id: str, old: str) -> str | None:
+    owner = f"{column.table.name}/{row_id}"
+    try:
+        return ctx.server.keyring.seal(ctx.server.keyring.open(old, owner), owner)
+    except SealBroken as error:
+        click.echo(f"belay: {error}", err=True)
+        return None
 
 
 def _write(conn: Connection, column: rows.Sealed, fresh: list[tuple[str, str, str]]) -> None:

@@ -1,6 +1,5 @@
 """`belay logs`: the audit log."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,10 +7,9 @@ from typing import TypeVar
 
 import click
 
-from app.cli.shared import json_option, opened, show_all
+from app.cli.shared import json_option, opened, show_all, to_json
 from app.store import events as rows
 from app.store.events import Event
-from app.tokens.identity import iso
 
 COLUMNS = ("at", "type", "reason", "realm", "client_id", "user_id", "ip", "factor")
 POLL_SECONDS = 0.5
@@ -92,6 +90,6 @@ def follow(
 
 def _print_line(event: Event, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_view(event) | {"at": iso(event.at)}, ensure_ascii=False))
+        click.echo(to_json(_view(event)))
     else:
         show_all([_view(event)], COLUMNS, as_json=False)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -25,12 +26,14 @@ from app.cli.shared import (
     show_all,
 )
 from app.context import Server
+from app.crypto import SealBroken
 from app.errors import Refusal
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
-from app.tokens.signing import DEFAULT_ALGORITHM
+from app.tokens.signing import DEFAULT_ALGORITHM, reseal_owner
 
 MAX_HEADER_BYTES = 32 * 1024
+RESPAWN_PAUSE_SECONDS = 0.3  # a worker that cannot start must not take a core
 
 
 def run(server: Server) -> None:
@@ -41,7 +44,7 @@ def run(server: Server) -> None:
 
 def wsgi_server(found: Settings, target: str) -> AbstractServer[Any]:
     """The server that runs a WSGI factory as Belay's own."""
-    return Granian(
+    server = Granian(
         target,
         factory=True,
         interface=Interfaces.WSGI,
@@ -60,6 +63,15 @@ def wsgi_server(found: Settings, target: str) -> AbstractServer[Any]:
         ssl_cert=found.tls_cert,
         ssl_key=found.tls_key,
     )
+    server.respawned_wrks = Respawns()
+    return server
+
+
+class Respawns(dict[int, float]):
+    """Granian ends when a worker dies twice within seconds. Logins must go on: it is started again, after a pause."""
+
+    def __setitem__(self, worker: int, at: float) -> None:
+        time.sleep(RESPAWN_PAUSE_SECONDS)
 
 
 @click.command()
@@ -74,6 +86,7 @@ def serve(migrate: bool) -> None:
         if migrate:
             schema.upgrade(server.db)
         require_schema(server)
+        _require_keys(server)
         accounts.install(server, datetime.now(UTC))
     except Refusal as error:
         raise Failed(f"the database does not answer ({error.reason})", EXIT_NOT_READY) from None
@@ -83,6 +96,20 @@ def serve(migrate: bool) -> None:
         err=True,
     )
     run(server)
+
+
+def _require_keys(server: Server) -> None:
+    """Serving with a ring that opens nothing would sign nothing, and seal new secrets with a stray key."""
+    with server.db.read() as conn:
+        signers = signing_keys.list_signers(conn)
+    for signer in signers.values():
+        try:
+            server.keyring.open(signer.sealed_private, reseal_owner(signer.kid))
+        except SealBroken as error:
+            text = (
+                f"{error}; restore the key ring {server.settings.keyring_path} that belongs to this database"
+            )
+            raise Failed(text, EXIT_CONFIGURATION) from None
 
 
 @click.command()
@@ -108,7 +135,7 @@ def doctor(as_json: bool) -> None:
                 )
                 try:
                     for signer in signers.values():
-                        server.keyring.open(signer.sealed_private, f"signing_keys/{signer.kid}")
+                        server.keyring.open(signer.sealed_private, reseal_owner(signer.kid))
                     note("key ring", True, str(server.settings.keyring_path))
                 except Exception as error:
                     note("key ring", False, f"{error}; restore the key ring that belongs to this database")

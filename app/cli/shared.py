@@ -61,6 +61,9 @@ def open_here() -> Server:
     """The server of the environment's settings, whatever state its database is in."""
     try:
         return open_server(load_settings())
+    except FileNotFoundError as error:
+        text = f"{error.filename} is missing; restore the key ring that belongs to this database"
+        raise Failed(text, EXIT_CONFIGURATION) from None
     except (SealBroken, OSError) as error:
         raise Failed(str(error), EXIT_CONFIGURATION) from None
     except Refusal as error:
@@ -121,7 +124,7 @@ def confirm(question: str, yes: bool) -> None:
 def show(thing: Mapping[str, object], as_json: bool) -> None:
     """One thing, a member a line."""
     if as_json:
-        click.echo(json.dumps(thing, default=_plain, ensure_ascii=False))
+        click.echo(to_json(thing))
         return
     width = max(map(len, thing))
     for name, value in thing.items():
@@ -131,7 +134,7 @@ def show(thing: Mapping[str, object], as_json: bool) -> None:
 def show_all(things: Sequence[Mapping[str, object]], columns: Sequence[str], as_json: bool) -> None:
     """A table for people, tab-separated lines for pipes, a JSON array for programs."""
     if as_json:
-        click.echo(json.dumps(list(things), default=_plain, ensure_ascii=False))
+        click.echo(to_json(list(things)))
     elif sys.stdout.isatty():
         table = Table(*columns, box=None, header_style="bold")
         for thing in things:
@@ -140,6 +143,11 @@ def show_all(things: Sequence[Mapping[str, object]], columns: Sequence[str], as_
     else:
         for thing in things:
             click.echo("\t".join(_text(thing[column]) for column in columns))
+
+
+def to_json(value: object) -> str:
+    """One line of ASCII: no terminal is steered by it."""
+    return json.dumps(value, default=_plain).replace("\x7f", "\\u007f")
 
 
 def _plain(value: object) -> object:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -51,6 +52,8 @@ metadata = MetaData(
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 FIRST_PAUSE_SECONDS = 0.0002
+SILENCE_SECONDS = 2.5  # from a server that should have given up on the statement by itself before
+STATEMENT_SECONDS = 2
 WAIT_SECONDS = 3  # for a lock, a pooled connection, or one statement; then 503
 
 
@@ -102,12 +105,13 @@ class Database:
                 pool_pre_ping=True,
                 connect_args={
                     "connect_timeout": 2,
-                    "options": f"-c statement_timeout={WAIT_SECONDS}s -c lock_timeout={WAIT_SECONDS}s"
+                    "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
                     f" -c idle_in_transaction_session_timeout={WAIT_SECONDS * 3}s -c timezone=utc",
                     "keepalives_idle": 5,
                     "tcp_user_timeout": WAIT_SECONDS * 1000,
                 },
             )
+            event.listen(self.engine, "do_connect", _connect_impatiently)
             self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -163,6 +167,21 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """Gives up on a server that holds the connection and says nothing, as one that is frozen or cut off does."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, timeout or SILENCE_SECONDS)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server does not answer") from None
+
+
+def _connect_impatiently(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    return _Impatient.connect(*arguments, **options)
 
 
 @contextmanager

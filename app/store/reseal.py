@@ -33,9 +33,10 @@ def _is_old(column: Sealed, kid: str):  # type: ignore[no-untyped-def]
     return column.secret.is_not(None) & ~column.secret.startswith(f"{kid}.", autoescape=True)
 
 
-def list_batch(conn: Connection, column: Sealed, kid: str) -> list[tuple[str, str]]:
-    """Some (row, secret) that another key sealed."""
-    found = select(column.key, column.secret).where(_is_old(column, kid)).limit(BATCH)
+def list_batch(conn: Connection, column: Sealed, kid: str, after: str) -> list[tuple[str, str]]:
+    """Some (row, secret) that another key sealed, in order of rows behind that one."""
+    found = select(column.key, column.secret).where(_is_old(column, kid), column.key > after)
+    found = found.order_by(column.key).limit(BATCH)
     return [(row[0], row[1]) for row in conn.execute(found)]
 
 

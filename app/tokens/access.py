@@ -106,3 +106,32 @@ def is_outdated(user: User, issued_seconds: float) -> bool:
 def verify_mfa_token(ctx: Context, conn: Connection, token: str) -> dict[str, object]:
     """The claims of an access token for one's own factors. Raises InvalidToken."""
     return signing.verify(ctx, conn, token, audience=mfa_of(ctx.issuer), typs=("JWT",))
+
+
+@dataclass(frozen=True)
+class MfaClaims:
+    """What a token for one's own factors carries of the login in which it was issued."""
+
+    jti: str
+    client_id: str
+    scope: str
+    gty: tuple[str, ...]
+    methods: Methods
+
+
+def read_mfa_claims(found: dict[str, object]) -> MfaClaims | None:
+    """None for claims that we would not have written."""
+    gty = found.get("gty")
+    gty = [gty] if isinstance(gty, str) else gty
+    methods = found.get("methods")
+    texts = [found.get("jti"), found.get("azp"), found.get("scope", "")]
+    if not isinstance(gty, list) or not isinstance(methods, list):
+        return None
+    if not all(isinstance(text, str) for text in [*texts, *gty]):
+        return None
+    if not all(
+        isinstance(m, list) and len(m) == 2 and isinstance(m[0], str) and type(m[1]) is int for m in methods
+    ):
+        return None
+    jti, client_id, scope = (str(text) for text in texts)
+    return MfaClaims(jti, client_id, scope, tuple(gty), tuple((name, at) for name, at in methods))

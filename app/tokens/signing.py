@@ -191,8 +191,9 @@ def _header(token: str) -> dict[str, str]:
             raise InvalidToken(reason="not_a_token")
         raw.append(decoded)
     try:
-        header = json.loads(raw[0], object_pairs_hook=_no_duplicates)
-        json.loads(raw[1], object_pairs_hook=_no_duplicates)
+        # Decoded here: json would guess UTF-16 and the like by itself.
+        header = json.loads(raw[0].decode("utf-8"), object_pairs_hook=_no_duplicates)
+        json.loads(raw[1].decode("utf-8"), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError):
         raise InvalidToken(reason="not_a_token") from None
     if not isinstance(header, dict) or set(header) - _HEADER_MEMBERS:

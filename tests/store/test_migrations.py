@@ -1,0 +1,125 @@
+"""The schema moves up and down as a whole, and is what the code's tables say, on both databases."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from app import accounts
+from app.context import Server, open_server
+from app.store import schema
+from app.store.base import Database, metadata
+from tests import databases, making
+from tests.databases import Templates
+from tests.making import now
+
+
+@pytest.fixture
+def empty(database: str, templates: Templates, tmp_path: Path) -> Iterator[Server]:
+    """A server on a database without any table."""
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path / 'empty.db'}"
+    else:
+        name = f"e_{uuid4().hex}"
+        templates.cluster.execute(f"CREATE DATABASE {name}")
+        url = templates.cluster.url(name)
+    server = open_server(databases.test_settings(tmp_path, url))
+    yield server
+    server.db.dispose()
+    if database == "postgresql":
+        templates.cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def tables(db: Database) -> set[str]:
+    with db.read() as conn:
+        return set(inspect(conn).get_table_names()) - {"sqlite_sequence"}
+
+
+def revisions() -> list[str]:
+    """Oldest first."""
+    script = ScriptDirectory(str(schema.MIGRATIONS))
+    return [revision.revision for revision in script.walk_revisions()][::-1]
+
+
+def differences(db: Database) -> list[object]:
+    with db.read() as conn:
+        context = MigrationContext.configure(
+            conn, opts={"compare_type": True, "compare_server_default": True}
+        )
+        return list(compare_metadata(context, metadata))
+
+
+def test_up_gives_exactly_the_tables_of_the_code(empty: Server) -> None:
+    schema.upgrade(empty.db)
+    assert tables(empty.db) == {*metadata.tables, "alembic_version"}
+    assert differences(empty.db) == []
+
+
+def test_up_down_and_up_again(empty: Server) -> None:
+    schema.upgrade(empty.db)
+    schema.downgrade(empty.db, "base")
+    assert tables(empty.db) == {"alembic_version"}
+    schema.upgrade(empty.db)
+    assert differences(empty.db) == []
+    accounts.install(empty, now())
+    making.make_cast(empty)
+
+
+def test_each_step_can_be_taken_back(empty: Server) -> None:
+    before = {"alembic_version"}
+    for revision in revisions():
+        schema.upgrade(empty.db, revision)
+        after = tables(empty.db)
+        schema.downgrade(empty.db, "-1")
+        assert tables(empty.db) == before
+        schema.upgrade(empty.db, revision)
+        before = after
+    with empty.db.read() as conn:
+        assert schema.is_current(conn)
+
+
+def test_there_is_one_line_of_revisions() -> None:
+    script = ScriptDirectory(str(schema.MIGRATIONS))
+    assert len(script.get_heads()) == 1 and len(script.get_bases()) == 1
+    assert revisions() == sorted(revisions())
+
+
+def test_an_upgrade_of_a_current_schema_changes_nothing(server: Server) -> None:
+    with server.db.read() as conn:
+        before = conn.execute(text("SELECT count(*) FROM signing_keys")).scalar_one()
+    schema.upgrade(server.db)
+    accounts.install(server, now() + timedelta(days=1))
+    with server.db.read() as conn:
+        assert conn.execute(text("SELECT count(*) FROM signing_keys")).scalar_one() == before
+    assert differences(server.db) == []
+
+
+def test_a_step_that_fails_leaves_the_schema_as_it_was(
+    empty: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration of this test's own, in a copy of the folder."""
+    copy = tmp_path / "migrations"
+    (copy / "versions").mkdir(parents=True)
+    for file in (*schema.MIGRATIONS.glob("*.py"), *schema.MIGRATIONS.glob("versions/*.py")):
+        (copy / file.relative_to(schema.MIGRATIONS)).write_text(file.read_text())
+    newest = revisions()[-1]
+    (copy / "versions" / "9999_fails.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\n"
+        f"revision, down_revision = '9999', {newest!r}\n"
+        "def upgrade():\n"
+        "    op.create_table('half', sa.Column('id', sa.Integer, primary_key=True))\n"
+        "    raise RuntimeError('in the middle')\n"
+    )
+    schema.upgrade(empty.db)
+    monkeypatch.setattr(schema, "MIGRATIONS", copy)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        schema.upgrade(empty.db)
+    assert "half" not in tables(empty.db)
+    with empty.db.read() as conn:
+        assert schema.current(conn) == newest
