@@ -130,11 +130,12 @@ class Database:
             with _defined(), self.engine.begin() as conn:
                 yield conn
             return
+        deadline = time.monotonic() + WAIT_SECONDS
         if not self._writing.acquire(timeout=WAIT_SECONDS):
             raise TemporarilyUnavailable(reason="database_locked")
         try:
             with (
-                self._turn_among_processes(),
+                self._turn_among_processes(deadline),
                 _defined(),
                 self.engine.connect().execution_options(belay_write=True) as conn,
                 conn.begin(),
@@ -144,12 +145,11 @@ class Database:
             self._writing.release()
 
     @contextmanager
-    def _turn_among_processes(self) -> Iterator[None]:
+    def _turn_among_processes(self, deadline: float) -> Iterator[None]:
         """A file lock for the workers among each other; whoever does not know of it still meets SQLite's own."""
         if self._lock_file is None:
             path = self._path.with_name(self._path.name + "-turn")
             self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + WAIT_SECONDS
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:

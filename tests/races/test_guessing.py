@@ -207,7 +207,7 @@ def spellings(identifier: str) -> list[str]:
 
 
 def test_spellings_and_aliases_share_one_count(live: Live, cast: Cast) -> None:
-    identifiers = ("zoë.weiß@example.com", "zoë-weiss", "+491511234567")
+    identifiers = ("zoë.weiss@example.com", "zoë-weiss", "+491511234567")
     user = making.make_user(
         live.server, cast.staff, identifiers[0], username=identifiers[1], phone_number=identifiers[2]
     )
