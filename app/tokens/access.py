@@ -10,7 +10,7 @@ from app.crypto import digest, random_id, random_token
 from app.errors import InvalidToken
 from app.store.clients import find_client
 from app.store.opaque_tokens import OpaqueToken, find_opaque_token
-from app.store.realms import find_realm
+from app.store.realms import get_place_by_id
 from app.store.signing_keys import Signer
 from app.store.users import User, find_user
 from app.tokens import signing
@@ -89,9 +89,9 @@ def _bearer(conn: Connection, user_id: str, client_id: str, scope: str, issued_s
     client = find_client(conn, client_id)
     if user is None or user.is_blocked or client is None or not client.is_enabled:
         raise InvalidToken(reason="holder_gone")
-    realm = find_realm(conn, user.realm_id)
-    if realm is None or not realm.is_enabled:
-        raise InvalidToken(reason="realm_disabled")
+    place = get_place_by_id(conn, user.realm_id, client_id)
+    if place.realm is None or not place.realm.is_enabled or not place.is_for_client:
+        raise InvalidToken(reason="realm_closed")
     if is_outdated(user, issued_seconds):
         raise InvalidToken(reason="issued_before_change")
     return Bearer(user, client_id, tuple(scope.split()))

@@ -253,7 +253,7 @@ ENDINGS: dict[str, Callable[[Connection, Context, Cast], object]] = {
 
 # What is signed lives on until it runs out, unless the person, the client or the realm is shut out.
 _SIGNED = ("userinfo", "token otp", "token recovery", "token list", "token associate", "token delete")
-LASTING = {"access ended": _SIGNED, "realm closed to the client": ("userinfo",)}
+LASTING = {"access ended": _SIGNED}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
