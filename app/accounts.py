@@ -38,7 +38,6 @@ from app.tokens import signing
 
 HEX = "0123456789abcdef"
 MIN_PASSWORD_CHARACTERS = 8
-MIN_SECRET_CHARACTERS = 32
 APP_TYPES = ("native", "spa", "regular_web", "non_interactive")
 AUTH_METHODS = ("none", "client_secret_post", "client_secret_basic", "private_key_jwt")
 TOKEN_DIALECTS = ("access_token", "rfc9068_profile")
@@ -148,7 +147,7 @@ def create_client(conn: Connection, client: Client, origins: tuple[str, ...] = (
         raise NotPossible(f"auth_method is one of: {', '.join(AUTH_METHODS)}")
     secret = None
     if client.auth_method.startswith("client_secret"):
-        secret = random_token() + random_token()[:21]  # 64 characters, Auth0's length
+        secret = _new_secret()
         client = replace(client, secret_digests=(digest(secret),))
     try:
         clients.add_client(conn, client, origins)
@@ -161,9 +160,14 @@ def new_client_id() -> str:
     return random_id(32)
 
 
+def _new_secret() -> str:
+    """64 characters, Auth0's length."""
+    return random_token() + random_token()[:21]
+
+
 def rotate_secret(conn: Connection, client: Client) -> str:
     """A new secret; the one before it serves until the next rotation."""
-    secret = random_token() + random_token()[:21]
+    secret = _new_secret()
     clients.update_client(conn, client.id, secret_digests=[digest(secret), *client.secret_digests[:1]])
     return secret
 

@@ -36,14 +36,13 @@ def open_server(settings: Settings) -> Server:
     slots = settings.instance / "gate"
     slots.mkdir(mode=0o700, exist_ok=True)
     places = max(1, settings.threads - FREE_THREADS)
-    is_sqlite = settings.database_url.startswith("sqlite")
+    db = _open_database(settings)
     # A request waits for PostgreSQL without using the interpreter: a second one can run meanwhile.
-    running = 1 if is_sqlite else 2
+    running = 1 if db.is_sqlite else 2
     gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds, places, running)
     passwords = Passwords(
         gate, memory_kib=settings.hash_memory_kib, passes=settings.hash_time, lanes=settings.hash_lanes
     )
-    db = _open_database(settings)
     if not settings.keyring_path.exists():
         with db.read() as conn:
             is_empty = schema.current(conn) is None or not signing_keys.list_signers(conn)

@@ -30,6 +30,7 @@ from app.crypto import SealBroken
 from app.errors import Refusal
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
+from app.store.signing_keys import Signer
 from app.tokens.signing import DEFAULT_ALGORITHM, reseal_owner
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -101,15 +102,19 @@ def serve(migrate: bool) -> None:
 def _require_keys(server: Server) -> None:
     """Serving with a ring that opens nothing would sign nothing, and seal new secrets with a stray key."""
     with server.db.read() as conn:
-        signers = signing_keys.list_signers(conn)
-    for signer in signers.values():
-        try:
+        problem = _ring_problem(server, signing_keys.list_signers(conn))
+    if problem is not None:
+        raise Failed(problem, EXIT_CONFIGURATION)
+
+
+def _ring_problem(server: Server, signers: dict[str, Signer]) -> str | None:
+    """Why the key ring is not this database's, or None."""
+    try:
+        for signer in signers.values():
             server.keyring.open(signer.sealed_private, reseal_owner(signer.kid))
-        except SealBroken as error:
-            text = (
-                f"{error}; restore the key ring {server.settings.keyring_path} that belongs to this database"
-            )
-            raise Failed(text, EXIT_CONFIGURATION) from None
+    except SealBroken as error:
+        return f"{error}; restore the key ring {server.settings.keyring_path} that belongs to this database"
+    return None
 
 
 @click.command()
@@ -133,12 +138,8 @@ def doctor(as_json: bool) -> None:
                 note(
                     "signing key", DEFAULT_ALGORITHM in signers, ", ".join(signers) or "run: belay db upgrade"
                 )
-                try:
-                    for signer in signers.values():
-                        server.keyring.open(signer.sealed_private, reseal_owner(signer.kid))
-                    note("key ring", True, str(server.settings.keyring_path))
-                except Exception as error:
-                    note("key ring", False, f"{error}; restore the key ring that belongs to this database")
+                problem = _ring_problem(server, signers)
+                note("key ring", problem is None, problem or str(server.settings.keyring_path))
                 known = realms.list_realms(conn)
                 note("realms", bool(known), f"{len(known)}" if known else "run: belay realms create NAME")
                 default = tenant.get_tenant(conn).default_directory

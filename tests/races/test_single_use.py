@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import making
-from tests.databases import KINDS, Templates
 from tests.evidence import report, size
-from tests.live import Answer, Live, form_request, serving
+from tests.live import Answer, Live, form_request
 from tests.making import APP_SECRET, PASSWORD, Cast
 from tests.wire import MFA_OTP, MFA_RECOVERY, code_of
 
@@ -16,19 +15,6 @@ pytestmark = pytest.mark.races
 AT_ONCE = 16
 ROUNDS = size(20, 200)
 APP = {"client_id": "app", "client_secret": APP_SECRET}
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def live(
-    request: pytest.FixtureRequest, templates: Templates, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Live]:
-    with serving(templates, request.param, tmp_path_factory.mktemp("live"), workers=4) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def cast(live: Live) -> Cast:
-    return making.make_cast(live.server)
 
 
 def mfa_token(live: Live, username: str) -> str:
