@@ -30,8 +30,8 @@ from app.store import (
     users,
 )
 from app.store.apis import Api
-from app.store.base import lock_installation
 from app.store.clients import Client
+from app.store.database import lock_installation
 from app.store.realms import Realm
 from app.store.users import User
 from app.tokens import signing

@@ -1,15 +1,23 @@
 """What is handed down: the server (as long as the process), and the context of one request."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
 
 from app.crypto import Keyring
 from app.gate import Gate
 from app.passwords import Passwords
 from app.settings import Settings
 from app.store import schema, signing_keys
-from app.store.base import Database
+from app.store.configuration import Configuration, Snapshot
+from app.store.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FREE_THREADS = 32  # of each worker, for requests that need no hash
 
@@ -21,6 +29,7 @@ class Server:
     keyring: Keyring
     gate: Gate
     passwords: Passwords
+    configuration: Configuration = field(default_factory=Configuration)
     private_keys: dict[str, object] = field(default_factory=dict, repr=False)
     """Opened signing keys by kid: a kid never gets another key, so an entry never goes stale."""
 
@@ -73,6 +82,7 @@ class Facts:
     user_name: str | None = None
     factor: str | None = None
     details: dict[str, object] = field(default_factory=dict)
+    configuration: Snapshot | None = None
     success_event: str = "s"
     failure_event: str = "f"
 
@@ -86,6 +96,14 @@ class Context:
     user_agent: str = ""
     request_id: str = ""
     facts: Facts = field(default_factory=Facts)
+
+    def look_up(
+        self, conn: Connection, find: Callable[Concatenate[Connection, P], T], *args: P.args, **_: P.kwargs
+    ) -> T:
+        """What `find` finds in the configuration, from memory while nobody changed any; one version a request."""
+        if self.facts.configuration is None:
+            self.facts.configuration = self.server.configuration.as_of_now(conn)
+        return self.facts.configuration.look_up(conn, find, *args)
 
     @property
     def db(self) -> Database:

@@ -20,6 +20,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 NONCE_BYTES = 12  # the size AES-GCM is specified for; random per seal, far below 2**32 seals a key
 
 
+def owner_of(table: str, key: str) -> str:
+    """Whom a stored secret is sealed for: its row, so that a ciphertext copied to another row does not open."""
+    return f"{table}/{key}"
+
+
 class SealBroken(Exception):
     """A sealed secret cannot be opened: wrong key, another row's secret, or damage."""
 

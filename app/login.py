@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, mfa
+from app.asking import Asking, Person, asking_again, standing_of
 from app.context import Context
 from app.crypto import SealBroken
 from app.directories import DIRECTORIES
@@ -24,45 +25,19 @@ from app.factors.factor import Proof
 from app.guards import brute_force, second_factor
 from app.guards.brute_force import Attempt
 from app.passwords import FORM
-from app.policy import Allow, Challenge, Deny, Enroll, Standing, decide, effective_mode
-from app.store import authenticators, realms, signing_keys, users
+from app.policy import Allow, Challenge, Deny, Enroll, decide
+from app.store import authenticators, signing_keys, transactions, users
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
-from app.store.realms import Realm
 from app.store.signing_keys import Signer
-from app.store.tenant import Tenant
-from app.store.users import User
-from app.tokens import issue
-from app.tokens.audience import Audience
+from app.tokens import issue, mfa_token
 from app.tokens.issue import Grantee, Minted, TokenSet
-from app.tokens.methods import PASSWORD, Methods, has_second_factor
+from app.tokens.methods import PASSWORD
+from app.tokens.mfa_token import MALFORMED, Open
 
 log = logging.getLogger("belay.login")
 
 WRONG_PASSWORD = "Wrong email or password."  # noqa: S105 - the text that SDKs compare with
-
-
-@dataclass(frozen=True)
-class Asking:
-    """What a client asks for in a login, from its first request to the tokens."""
-
-    client: Client
-    realm: Realm
-    is_realm_for_client: bool
-    tenant: Tenant
-    audience: Audience
-    scope: tuple[str, ...]
-    requested_scope: str | None
-    gty: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody in the middle of a login: who, with which authenticators, having proven what."""
-
-    user: User
-    owned: tuple[Authenticator, ...]
-    methods: Methods
 
 
 def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> TokenSet:
@@ -83,26 +58,26 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
             refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=reason, event=event), wrong=attempt)
         with ctx.db.read() as conn:
             owned = tuple(authenticators.list_authenticators(conn, found.user.id))
-            signers = signing_keys.list_signers(conn)
+            signers = ctx.look_up(conn, signing_keys.list_signers)
         person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
         return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
         _take_back(ctx, attempt, refusal)
 
 
-def resume(ctx: Context, client: Client, mfa_token: str, kind: str, answer: str) -> TokenSet:
-    """The second step: the answer of one factor completes the login that `mfa_token` stands for."""
+def resume(ctx: Context, client: Client, token: str, kind: str, answer: str) -> TokenSet:
+    """The second step: the answer of one factor completes the login that the MFA token stands for."""
     factor = FACTORS[kind]
     ctx.facts.factor = kind
     with ctx.db.read() as conn:
-        transaction = mfa.open_transaction(ctx, conn, mfa_token, client)
+        transaction = mfa_token.open_for_client(ctx, conn, token, client)
         user = users.find_user(conn, transaction.user_id)
-        asking = _asking_again(ctx, conn, client, transaction)
+        asking = asking_again(ctx, conn, client, transaction)
         if user is None or asking is None:
-            raise InvalidGrant(mfa.MALFORMED, reason="user_gone")
+            raise InvalidGrant(MALFORMED, reason="user_gone")
         ctx.facts.user_id, ctx.facts.realm = user.id, asking.realm.name
         owned = tuple(authenticators.list_authenticators(conn, user.id))
-        signers = signing_keys.list_signers(conn)
+        signers = ctx.look_up(conn, signing_keys.list_signers)
 
     candidates = mfa.candidates(transaction, owned, kind)
     tried = second_factor.before(ctx, user.id, candidates, event=factor.limit_event)
@@ -132,7 +107,7 @@ def resume(ctx: Context, client: Client, mfa_token: str, kind: str, answer: str)
 class Redeemed:
     """A proven second factor and the transaction that it completes: both are used up together."""
 
-    transaction: mfa.Open
+    transaction: Open
     proof: Proof
     tried: list[Authenticator]
 
@@ -219,12 +194,12 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
     wrong_answer = FACTORS[device.kind].wrong_answer
     minted = issue.with_recovery_code(minted, proof.new_recovery_code)
     is_first_use = device.confirmed_at is None
-    lost = InvalidGrant(mfa.MALFORMED, reason="changed_meanwhile")
+    lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
     with _last_transaction(ctx, person, lost, alone=is_first_use, tried=redeemed.tried) as conn:
         if is_first_use and _was_enrolled_meanwhile(conn, person):
             raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
-        if not mfa.consume(conn, transaction, ctx.now):
-            raise _Lost(InvalidGrant(mfa.MALFORMED, reason="transaction_used"))
+        if not mfa_token.consume(conn, transaction, ctx.now):
+            raise _Lost(InvalidGrant(MALFORMED, reason="transaction_used"))
         second_factor.succeeded(conn, person.user.id, device, redeemed.tried)
         if not proof.consume(conn, ctx.now):
             raise _Lost(InvalidGrant(wrong_answer, reason="code_replayed"))
@@ -249,7 +224,7 @@ def demand_factor(
     ctx: Context, asking: Asking, person: Person, *, is_enrolled: bool, attempt: Attempt | None = None
 ) -> NoReturn:
     """Begin an MFA transaction and answer `mfa_required`. Raises MfaRequired."""
-    transaction, token = mfa.new_transaction(
+    transaction, token = mfa_token.new_transaction(
         ctx,
         user=person.user,
         client=asking.client,
@@ -267,7 +242,7 @@ def demand_factor(
     )
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
     with _last_transaction(ctx, person, lost, alone=True, attempt=attempt) as conn:
-        mfa.begin(conn, transaction)
+        transactions.add_transaction(conn, transaction)
         if attempt is not None:
             brute_force.undecided(conn, attempt)
         audit.record(conn, ctx, "mfar", refusal.reason)
@@ -303,21 +278,6 @@ def denial(reason: str) -> Refusal:
     return AccessDenied("The login is not allowed.", reason=reason, event="f")
 
 
-def standing_of(asking: Asking, person: Person) -> Standing:
-    confirmed = [a for a in person.owned if a.confirmed_at is not None]
-    return Standing(
-        mode=effective_mode(asking.realm.mfa_mode, asking.tenant.mfa_policies),
-        is_user_blocked=person.user.is_blocked,
-        is_realm_enabled=asking.realm.is_enabled,
-        is_realm_for_client=asking.is_realm_for_client,
-        is_client_enabled=asking.client.is_enabled,
-        confirmed_kinds=tuple(a.kind for a in confirmed),
-        usable_kinds=tuple(a.kind for a in confirmed if a.is_active),
-        is_factor_proven=has_second_factor(person.methods),
-        is_for_own_factors=asking.audience.kind == "mfa",
-    )
-
-
 def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:
     """Nobody failed. If that cannot be written, the attempt stays counted."""
     if refusal.recorded:
@@ -327,20 +287,3 @@ def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) 
         audit.record(conn, ctx, "f", refusal.reason)
     refusal.recorded = True
     raise refusal
-
-
-def _asking_again(ctx: Context, conn: Connection, client: Client, opened: mfa.Open) -> Asking | None:
-    """The first request, as the transaction remembers it; client and realm as they are today."""
-    place = realms.get_place_by_id(conn, opened.realm_id, client.id)
-    if place.realm is None:
-        return None
-    return Asking(
-        client=client,
-        realm=place.realm,
-        is_realm_for_client=place.is_for_client,
-        tenant=place.tenant,
-        audience=mfa.audience_of(ctx, conn, opened),
-        scope=tuple(opened.scope.split()),
-        requested_scope=opened.requested_scope,
-        gty=opened.gty,
-    )

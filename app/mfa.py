@@ -1,39 +1,25 @@
-"""The MFA transaction: begun by a login, opened by its token, and what may be done with it.
+"""The MFA transaction: begun by a login, opened by its token, and what may be done with it."""
 
-Two tokens open it. The `mfa_token` of `mfa_required` is opaque and stands for one stored login; an access token for
-one's own factors is a JWT that opens the same doors with the proofs that it carries.
-"""
-
-import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from app import audit
 from app.context import Context
-from app.crypto import digest, random_id, random_token
-from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, InvalidToken, NotFound
+from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, NotFound
 from app.errors import UnsupportedChallengeType as Unsupported
 from app.factors import FACTORS
-from app.store import authenticators, clients, realms, transactions, users
+from app.store import authenticators, clients, realms, users
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
 from app.store.realms import Place
-from app.store.transactions import Transaction
 from app.store.users import User
-from app.tokens import access, audience
-from app.tokens.audience import Audience
-from app.tokens.methods import Methods, has_second_factor
+from app.tokens import mfa_token
+from app.tokens.methods import has_second_factor
+from app.tokens.mfa_token import MALFORMED, Open
 
-log = logging.getLogger("belay.mfa")
-
-LIFETIME = timedelta(minutes=10)
 PENDING_LIMIT = 5  # unconfirmed authenticators of a person; the oldest falls out
 
-MALFORMED = "Malformed mfa_token"
-EXPIRED = "mfa_token is expired"
-OTHER_CLIENT = "mfa_token not issued to this client"
 BAD_BEARER = "The mfa_token provided is invalid. Try getting a new token."
 NOT_ENROLLED = "User is not enrolled. You can use /mfa/associate endpoint to enroll the first authenticator."
 ALREADY_ENROLLED = "User is already enrolled."
@@ -42,132 +28,9 @@ NOT_SUPPORTED = "The user does not support the requested challenge type ({asked}
 UNKNOWN_AUTHENTICATOR = "The authenticator_id does not belong to an active authenticator of the user."
 
 
-@dataclass(frozen=True)
-class Open:
-    """An opened transaction."""
-
-    id: str
-    user_id: str
-    realm_id: str
-    client_id: str
-    audience: str
-    scope: str
-    requested_scope: str | None
-    gty: tuple[str, ...]
-    methods: Methods
-    is_stored: bool
-    """A stored login, completed once; else a bearer's access token, which lives until it runs out."""
-
-
-def new_transaction(
-    ctx: Context,
-    *,
-    user: User,
-    client: Client,
-    audience: Audience,
-    scope: tuple[str, ...],
-    requested_scope: str | None,
-    gty: tuple[str, ...],
-    methods: Methods,
-) -> tuple[Transaction, str]:
-    """A transaction and the `mfa_token` that opens it."""
-    token = random_token()
-    transaction = Transaction(
-        id=f"mfa_{random_id(22)}",
-        token_digest=digest(token),
-        user_id=user.id,
-        realm_id=user.realm_id,
-        client_id=client.id,
-        audience=audience.identifier,
-        scope=" ".join(scope),
-        requested_scope=requested_scope,
-        gty=gty,
-        methods=methods,
-        created_at=ctx.now,
-        expires_at=ctx.now + LIFETIME,
-    )
-    return transaction, token
-
-
-def begin(conn: Connection, transaction: Transaction) -> None:
-    transactions.add_transaction(conn, transaction)
-
-
-def consume(conn: Connection, opened: Open, now: datetime) -> bool:
-    """Whether this request is the one that completes the login."""
-    return not opened.is_stored or transactions.consume_transaction(conn, opened.id, now)
-
-
 def enrollable_types() -> list[dict[str, str]]:
     """`mfa_requirements.enroll`: what a person without a factor may begin with."""
     return [{"type": factor.wire_type} for factor in FACTORS.values() if factor.is_challengeable]
-
-
-# --- opening -------------------------------------------------------------------------------------------------------
-
-
-def open_transaction(ctx: Context, conn: Connection, token: str, client: Client) -> Open:
-    """Open for the token endpoint. Raises InvalidGrant, ExpiredToken, InvalidRequest."""
-    if token.count(".") == 2:
-        opened = _open_access_token(ctx, conn, token)
-        if "enroll" not in opened.scope.split():
-            raise InvalidGrant(MALFORMED, reason="token_without_enroll")
-    else:
-        opened = _open_stored(ctx, conn, token)
-    if opened.client_id != client.id:
-        raise InvalidRequest(OTHER_CLIENT, reason="foreign_mfa_token", event=ctx.facts.failure_event)
-    return opened
-
-
-def _open_stored(ctx: Context, conn: Connection, token: str) -> Open:
-    found = transactions.find_transaction(conn, digest(token))
-    if found is None or found.consumed_at is not None:
-        raise InvalidGrant(MALFORMED, reason="mfa_token_used" if found else "unknown_mfa_token")
-    if found.expires_at <= ctx.now:
-        raise ExpiredToken(EXPIRED, reason="mfa_token_expired")
-    return Open(
-        found.id,
-        found.user_id,
-        found.realm_id,
-        found.client_id,
-        found.audience,
-        found.scope,
-        found.requested_scope,
-        found.gty,
-        found.methods,
-        is_stored=True,
-    )
-
-
-def _open_access_token(ctx: Context, conn: Connection, token: str) -> Open:
-    try:
-        claims = access.verify_mfa_token(ctx, conn, token)
-    except InvalidToken as refusal:
-        if refusal.reason == "expired":
-            raise ExpiredToken(EXPIRED, reason="mfa_token_expired") from None
-        raise InvalidGrant(MALFORMED, reason=refusal.reason) from None
-    user = users.find_user(conn, str(claims["sub"]))
-    if user is None or access.is_outdated(user, float(str(claims["iat"]))):
-        raise InvalidGrant(MALFORMED, reason="issued_before_change")
-    held = access.read_mfa_claims(claims)
-    if held is None:
-        raise InvalidGrant(MALFORMED, reason="bad_claims")
-    return Open(
-        f"jwt:{held.jti}",
-        user.id,
-        user.realm_id,
-        held.client_id,
-        audience.mfa_of(ctx.issuer),
-        held.scope,
-        None,
-        held.gty,
-        held.methods,
-        is_stored=False,
-    )
-
-
-def audience_of(ctx: Context, conn: Connection, opened: Open) -> Audience:
-    return audience.resolve(conn, ctx.issuer, opened.audience)
 
 
 @dataclass(frozen=True)
@@ -187,8 +50,8 @@ class Bearer:
 def _holder(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] | None:
     """Whose transaction it is and where, unless person, client or realm may not go on."""
     user = users.find_user(conn, opened.user_id)
-    client = clients.find_client(conn, opened.client_id)
-    place = realms.get_place_by_id(conn, opened.realm_id, opened.client_id)
+    client = ctx.look_up(conn, clients.find_client, opened.client_id)
+    place = ctx.look_up(conn, realms.get_place_by_id, opened.realm_id, opened.client_id)
     if user is None or user.is_blocked or client is None or not client.is_enabled:
         return None
     if place.realm is None or not place.realm.is_enabled or not place.is_for_client:
@@ -203,7 +66,8 @@ def open_bearer(
     """Open for `/mfa/associate` and `/mfa/authenticators`. Raises InvalidGrant (401), AccessDenied."""
     try:
         is_jwt = token.count(".") == 2
-        opened = _open_access_token(ctx, conn, token) if is_jwt else _open_stored(ctx, conn, token)
+        open_token = mfa_token.open_access_token if is_jwt else mfa_token.open_stored
+        opened = open_token(ctx, conn, token)
     except (InvalidGrant, ExpiredToken) as refusal:
         raise InvalidGrant(BAD_BEARER, reason=refusal.reason, status=401) from None
     holder = _holder(ctx, conn, opened)
@@ -242,13 +106,13 @@ def candidates(opened: Open, owned: tuple[Authenticator, ...], kind: str) -> lis
 
 
 def challenge(
-    ctx: Context, client: Client, mfa_token: str, wire_types: tuple[str, ...], authenticator_id: str | None
+    ctx: Context, client: Client, token: str, wire_types: tuple[str, ...], authenticator_id: str | None
 ) -> dict[str, object]:
     """Choose the factor that the client shall ask for; the answer of `/mfa/challenge`."""
     with ctx.db.read() as conn:
-        if mfa_token.count(".") == 2:
+        if token.count(".") == 2:
             raise InvalidGrant(MALFORMED, reason="access_token_as_mfa_token")
-        opened = open_transaction(ctx, conn, mfa_token, client)
+        opened = mfa_token.open_for_client(ctx, conn, token, client)
         if _holder(ctx, conn, opened) is None:
             raise InvalidGrant(MALFORMED, reason="holder_gone")
         owned = authenticators.list_authenticators(conn, opened.user_id)

@@ -7,8 +7,7 @@ import pyotp
 
 from app import accounts
 from app.context import Server
-from app.crypto import digest, random_id, random_token
-from app.factors.totp import secret_owner
+from app.crypto import digest, owner_of, random_id, random_token
 from app.store import authenticators, clients, realms, schema, tenant
 from app.store.apis import Api
 from app.store.authenticators import Authenticator
@@ -72,7 +71,7 @@ def seed(server: Server, *, plain: int = 256, enrolled: int = 2000) -> World:
             accounts.create_user(conn, user, password_hash)
             if email in world.enrolled:
                 id = f"totp|dev_{random_id()}"
-                sealed = server.keyring.seal(world.enrolled[email].encode(), secret_owner(id))
+                sealed = server.keyring.seal(world.enrolled[email].encode(), owner_of("authenticators", id))
                 row = Authenticator(id, user.id, "totp", now, sealed_secret=sealed, confirmed_at=now)
                 authenticators.add_authenticator(conn, row)
     return world

@@ -7,8 +7,7 @@ import pyotp
 
 from app import accounts
 from app.context import Server
-from app.crypto import digest, random_id
-from app.factors.totp import secret_owner
+from app.crypto import digest, owner_of, random_id
 from app.store import authenticators, clients, realms, tenant
 from app.store import users as user_rows
 from app.store.apis import Api
@@ -84,7 +83,7 @@ def enroll_totp(server: Server, user: User) -> str:
     """Give somebody a confirmed authenticator app; returns its secret."""
     secret = pyotp.random_base32()
     authenticator_id = f"totp|dev_{random_id()}"
-    sealed = server.keyring.seal(secret.encode(), secret_owner(authenticator_id))
+    sealed = server.keyring.seal(secret.encode(), owner_of("authenticators", authenticator_id))
     row = Authenticator(authenticator_id, user.id, "totp", now(), sealed_secret=sealed, confirmed_at=now())
     with server.db.write() as conn:
         authenticators.add_authenticator(conn, row)

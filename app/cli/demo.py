@@ -13,9 +13,8 @@ from app import accounts
 from app.cli.server import run
 from app.cli.shared import EXIT_NOT_READY, Failed, open_here
 from app.context import Server
-from app.crypto import random_id
+from app.crypto import owner_of, random_id
 from app.errors import Refusal
-from app.factors.totp import secret_owner
 from app.store import apis, authenticators, clients, realms, schema, tenant
 from app.store.apis import Api
 from app.store.authenticators import Authenticator
@@ -123,7 +122,7 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
             for user in (alice, other):
                 accounts.create_user(conn, user, hashes[password])
             totp_id = f"totp|dev_{random_id()}"
-            sealed = server.keyring.seal(totp_secret.encode(), secret_owner(totp_id))
+            sealed = server.keyring.seal(totp_secret.encode(), owner_of("authenticators", totp_id))
             authenticators.add_authenticator(
                 conn, Authenticator(totp_id, other.id, "totp", now, sealed_secret=sealed, confirmed_at=now)
             )

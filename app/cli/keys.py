@@ -7,10 +7,10 @@ from sqlalchemy import Connection
 
 from app.cli.shared import Failed, confirm, json_option, opened, show_all, yes_option
 from app.context import Context
-from app.crypto import SealBroken
+from app.crypto import SealBroken, owner_of
 from app.store import reseal as rows
 from app.store import signing_keys, tenant
-from app.store.base import WAIT_SECONDS
+from app.store.database import WAIT_SECONDS
 from app.tokens import signing
 
 LONGEST_WRITE_SECONDS = 2 * WAIT_SECONDS + 1  # waiting for the lock and for the statement, and a little
@@ -105,7 +105,7 @@ def _reseal_all(ctx: Context, kid: str) -> int:
 
 
 def _sealed_anew(ctx: Context, column: rows.Sealed, row_id: str, old: str) -> str | None:
-    owner = f"{column.table.name}/{row_id}"
+    owner = owner_of(column.table.name, row_id)
     try:
         return ctx.server.keyring.seal(ctx.server.keyring.open(old, owner), owner)
     except SealBroken as error:

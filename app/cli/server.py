@@ -26,12 +26,12 @@ from app.cli.shared import (
     show_all,
 )
 from app.context import Server
-from app.crypto import SealBroken
+from app.crypto import SealBroken, owner_of
 from app.errors import Refusal
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
 from app.store.signing_keys import Signer
-from app.tokens.signing import DEFAULT_ALGORITHM, reseal_owner
+from app.tokens.signing import DEFAULT_ALGORITHM
 
 MAX_HEADER_BYTES = 32 * 1024
 RESPAWN_PAUSE_SECONDS = 0.3  # a worker that cannot start must not take a core
@@ -111,7 +111,7 @@ def _ring_problem(server: Server, signers: dict[str, Signer]) -> str | None:
     """Why the key ring is not this database's, or None."""
     try:
         for signer in signers.values():
-            server.keyring.open(signer.sealed_private, reseal_owner(signer.kid))
+            server.keyring.open(signer.sealed_private, owner_of("signing_keys", signer.kid))
     except SealBroken as error:
         return f"{error}; restore the key ring {server.settings.keyring_path} that belongs to this database"
     return None

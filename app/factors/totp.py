@@ -9,7 +9,7 @@ from pyotp.exceptions import OTPVerificationError
 from sqlalchemy import Connection
 
 from app.context import Context
-from app.crypto import random_id
+from app.crypto import owner_of, random_id
 from app.factors.factor import Enrollment, Factor, Proof
 from app.store.authenticators import Authenticator, advance_counter
 from app.store.users import User
@@ -17,11 +17,6 @@ from app.store.users import User
 DIGITS = 6
 PERIOD_SECONDS = 30
 WINDOW = 1  # steps before and after: RFC 6238 5.2 permits one for the delay of the network and the hand
-
-
-def secret_owner(authenticator_id: str) -> str:
-    """Whose secret a seed is: the seal does not open in another row."""
-    return f"authenticators/{authenticator_id}"
 
 
 def enroll(ctx: Context, user: User, *, transaction_id: str, issuer_name: str) -> Enrollment:
@@ -38,7 +33,7 @@ def enroll(ctx: Context, user: User, *, transaction_id: str, issuer_name: str) -
         user_id=user.id,
         kind=FACTOR.kind,
         created_at=ctx.now,
-        sealed_secret=ctx.server.keyring.seal(secret.encode(), secret_owner(authenticator_id)),
+        sealed_secret=ctx.server.keyring.seal(secret.encode(), owner_of("authenticators", authenticator_id)),
         details={"digits": DIGITS, "period": PERIOD_SECONDS},
         transaction_id=transaction_id,
     )
@@ -51,7 +46,7 @@ def verify(ctx: Context, authenticator: Authenticator, answer: str) -> Proof | s
     if not re.fullmatch(rf"[0-9]{{{DIGITS}}}", code):
         return "malformed_code"
     sealed = authenticator.sealed_secret or ""
-    secret = ctx.server.keyring.open(sealed, secret_owner(authenticator.id)).decode()
+    secret = ctx.server.keyring.open(sealed, owner_of("authenticators", authenticator.id)).decode()
     totp = pyotp.TOTP(secret, digits=DIGITS, interval=PERIOD_SECONDS)
     try:
         step = totp.verify_and_get_timecode(code, for_time=ctx.now, valid_window=WINDOW)

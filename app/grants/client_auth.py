@@ -92,7 +92,7 @@ def authenticate(ctx: Context, credentials: Credentials) -> Authenticated:
     if credentials.client_id is None:
         raise InvalidClient("Missing client_id", reason="no_client_id")
     with ctx.db.read() as conn:
-        client = clients.find_client(conn, credentials.client_id)
+        client = ctx.look_up(conn, clients.find_client, credentials.client_id)
     ctx.facts.client_id = client.id if client else None
     presented = digest(credentials.secret or "")
     known = (client.secret_digests if client else ()) or (digest("nobody's"),)
@@ -120,8 +120,8 @@ def _by_assertion(ctx: Context, client_id: str | None, assertion: str) -> Authen
     """RFC 7523 3. The claims choose whose keys are tried, and mean nothing until a signature held."""
     claimed = _unverified_subject(assertion)
     with ctx.db.read() as conn:
-        client = clients.find_client(conn, claimed) if claimed else None
-        keys = clients.list_client_keys(conn, client.id) if client else []
+        client = ctx.look_up(conn, clients.find_client, claimed) if claimed else None
+        keys = ctx.look_up(conn, clients.list_client_keys, client.id) if client else []
     ctx.facts.client_id = client.id if client else None
     if client is None or client.auth_method != "private_key_jwt" or not client.is_enabled:
         raise InvalidClient(BAD_ASSERTION, reason="unknown_client")

@@ -20,12 +20,12 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     client = request.client
     requested = scope.parse(request.params.get("scope", ""))
     with ctx.db.read() as conn:
-        wanted = request.params.get("audience") or tenant.get_tenant(conn).default_audience
+        wanted = request.params.get("audience") or ctx.look_up(conn, tenant.get_tenant).default_audience
         if not wanted:
             raise AccessDenied(NO_AUDIENCE, reason="no_audience")
-        target = audience.resolve(conn, ctx.issuer, wanted)
-        granted = apis.find_client_grant(conn, client.id, target.api_id)
-        signers = signing_keys.list_signers(conn)
+        target = audience.resolve(ctx, conn, wanted)
+        granted = ctx.look_up(conn, apis.find_client_grant, client.id, target.api_id)
+        signers = ctx.look_up(conn, signing_keys.list_signers)
     if granted is None:
         raise AccessDenied(NO_CLIENT_GRANT.format(audience=wanted), reason="no_client_grant")
     missing = [word for word in requested if word not in granted]

@@ -1,10 +1,10 @@
 """RFC 6749 4.3, in the realm that is the tenant's default directory, or the one that `realm` names."""
 
 from app import login
+from app.asking import Asking
 from app.context import Context
 from app.errors import AccessDenied, InvalidRequest, UnauthorizedClient
 from app.grants.grant import Grant, Param, TokenRequest
-from app.login import Asking
 from app.store import realms
 from app.tokens import audience, scope
 from app.tokens.issue import TokenSet
@@ -29,9 +29,9 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         raise UnauthorizedClient(request.grant_type, reason="third_party_client")
     requested = scope.parse(params.get("scope", ""))
     with ctx.db.read() as conn:
-        place = realms.get_place(conn, params.get("realm"), client.id)
+        place = ctx.look_up(conn, realms.get_place, params.get("realm"), client.id)
         wanted = params.get("audience") or place.tenant.default_audience or ""
-        target = audience.resolve(conn, ctx.issuer, wanted)
+        target = audience.resolve(ctx, conn, wanted)
     if target.is_system:
         raise AccessDenied(f"Service not found: {wanted}", reason="system_api")
     name = params.get("realm") or place.tenant.default_directory

@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import NoReturn
 
 from app import audit, login
+from app.asking import Asking, Person, standing_of
 from app.context import Context
 from app.errors import InvalidGrant, Refusal, Unauthorized
 from app.grants.grant import Grant, Param, TokenRequest
-from app.login import Asking, Person
 from app.policy import Allow, Challenge, Deny, Enroll, decide
 from app.store import authenticators, opaque_tokens, realms, refresh_families, signing_keys
 from app.store.clients import Client
@@ -33,7 +33,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
 
     # A scope can only shrink; what is not in the original is left out in silence (RFC 6749 6 lets us).
     given = tuple(word for word in asking.scope if word in wanted) if wanted else asking.scope
-    match decide(login.standing_of(asking, person)):
+    match decide(standing_of(asking, person)):
         case Deny("user_blocked"):
             raise Unauthorized("user is blocked", reason="user_blocked", status=403)
         case Deny(reason):
@@ -79,7 +79,7 @@ def _read(
         ctx.facts.user_id = family.user_id
         if user is None:
             raise InvalidGrant(USER_DELETED, reason="user_deleted")
-        place = realms.get_place_by_id(conn, family.realm_id, client.id)
+        place = ctx.look_up(conn, realms.get_place_by_id, family.realm_id, client.id)
         if place.realm is None:
             raise InvalidGrant(UNKNOWN, reason="realm_gone")
         ctx.facts.realm = place.realm.name
@@ -92,12 +92,12 @@ def _read(
             realm=place.realm,
             is_realm_for_client=place.is_for_client,
             tenant=place.tenant,
-            audience=audience.resolve(conn, ctx.issuer, family.audience),
+            audience=audience.resolve(ctx, conn, family.audience),
             scope=tuple(family.scope.split()),
             requested_scope=None,
             gty=family.gty,
         )
-        signers = signing_keys.list_signers(conn)
+        signers = ctx.look_up(conn, signing_keys.list_signers)
     if client.refresh_rotates and presented.secret_digest != family.current_digest:
         if not _is_within_leeway(ctx, client, family, presented):
             _end_family(ctx, family)

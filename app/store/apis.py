@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Integer,
-    Row,
     Table,
     Text,
     bindparam,
@@ -21,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.store.base import UTCDateTime, metadata
+from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of
 
 apis = Table(
     "apis",
@@ -36,6 +35,7 @@ apis = Table(
     Column("allow_offline_access", Boolean, nullable=False),
     Column("is_system", Boolean, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    info=CONFIGURATION,
 )
 
 client_grants = Table(
@@ -45,6 +45,7 @@ client_grants = Table(
     Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("api_id", Text, ForeignKey("apis.id", ondelete="CASCADE"), nullable=False),
     Column("scopes", JSON, nullable=False),
+    info=CONFIGURATION,
 )
 
 
@@ -62,11 +63,6 @@ class Api:
     is_system: bool = False
 
 
-def _api(row: Row[tuple[object, ...]]) -> Api:
-    values = {name: row._mapping[name] for name in Api.__dataclass_fields__}
-    return Api(**(values | {"scopes": tuple(values["scopes"])}))
-
-
 _BY_IDENTIFIER = select(apis).where(apis.c.identifier == bindparam("identifier"))
 _GRANT = select(client_grants.c.scopes).where(
     client_grants.c.client_id == bindparam("client_id"), client_grants.c.api_id == bindparam("api_id")
@@ -75,16 +71,15 @@ _GRANT = select(client_grants.c.scopes).where(
 
 def find_api(conn: Connection, identifier: str) -> Api | None:
     row = conn.execute(_BY_IDENTIFIER, {"identifier": identifier}).first()
-    return _api(row) if row else None
+    return value_of(Api, row) if row else None
 
 
 def list_apis(conn: Connection) -> list[Api]:
-    return [_api(row) for row in conn.execute(select(apis).order_by(apis.c.identifier))]
+    return [value_of(Api, row) for row in conn.execute(select(apis).order_by(apis.c.identifier))]
 
 
 def add_api(conn: Connection, api: Api) -> None:
-    values = {name: getattr(api, name) for name in Api.__dataclass_fields__}
-    conn.execute(insert(apis).values(**(values | {"scopes": list(api.scopes)})))
+    conn.execute(insert(apis).values(**row_of(api)))
 
 
 def update_api(conn: Connection, api_id: str, **changes: object) -> None:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    Row,
     Table,
     Text,
     bindparam,
@@ -26,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from app.store.base import BigId, UTCDateTime, metadata, won
+from app.store.base import BigId, UTCDateTime, metadata, row_of, value_of, won
 
 FAILURE_CAP = 50  # consecutive wrong proofs after which the authenticator is disabled; NIST 3.2.2 permits 100
 
@@ -92,10 +91,6 @@ class Authenticator:
         return self.confirmed_at is not None and self.disabled_at is None
 
 
-def _authenticator(row: Row[tuple[object, ...]]) -> Authenticator:
-    return Authenticator(**{name: row._mapping[name] for name in Authenticator.__dataclass_fields__})
-
-
 _OF_USER = (
     select(authenticators)
     .where(authenticators.c.user_id == bindparam("user_id"))
@@ -104,12 +99,11 @@ _OF_USER = (
 
 
 def list_authenticators(conn: Connection, user_id: str) -> list[Authenticator]:
-    return [_authenticator(row) for row in conn.execute(_OF_USER, {"user_id": user_id})]
+    return [value_of(Authenticator, row) for row in conn.execute(_OF_USER, {"user_id": user_id})]
 
 
 def add_authenticator(conn: Connection, authenticator: Authenticator) -> None:
-    values = {name: getattr(authenticator, name) for name in Authenticator.__dataclass_fields__}
-    conn.execute(insert(authenticators).values(**values))
+    conn.execute(insert(authenticators).values(**row_of(authenticator)))
 
 
 def add_first_recovery_code(conn: Connection, code: Authenticator) -> bool:
@@ -117,7 +111,7 @@ def add_first_recovery_code(conn: Connection, code: Authenticator) -> bool:
     has_one = select(_C.id).where(_C.user_id == code.user_id, _is_confirmed_code)
     if conn.execute(has_one).first() is not None:
         return False
-    values = {name: getattr(code, name) for name in Authenticator.__dataclass_fields__}
+    values = row_of(code)
     once = upsert(authenticators).values(**values).on_conflict_do_nothing().returning(_C.id)
     return conn.execute(once).first() is not None
 

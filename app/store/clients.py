@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Integer,
-    Row,
     Table,
     Text,
     bindparam,
@@ -22,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_once
 
-from app.store.base import UTCDateTime, metadata
+from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of
 
 clients = Table(
     "clients",
@@ -43,6 +42,7 @@ clients = Table(
     Column("refresh_seconds", Integer),
     Column("refresh_idle_seconds", Integer),
     Column("created_at", UTCDateTime, nullable=False),
+    info=CONFIGURATION,
 )
 
 client_origins = Table(
@@ -50,6 +50,7 @@ client_origins = Table(
     metadata,
     Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True),
     Column("origin", Text, primary_key=True, index=True),
+    info=CONFIGURATION,
 )
 
 client_keys = Table(
@@ -61,6 +62,7 @@ client_keys = Table(
     Column("alg", Text, nullable=False),
     Column("public_pem", Text, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    info=CONFIGURATION,
 )
 
 # Assertions seen, so that each serves once (RFC 7523 3, jti).
@@ -103,29 +105,20 @@ class ClientKey:
     public_pem: str
 
 
-def _client(row: Row[tuple[object, ...]]) -> Client:
-    values = {name: row._mapping[name] for name in Client.__dataclass_fields__}
-    values["grant_types"] = tuple(values["grant_types"])
-    values["secret_digests"] = tuple(values["secret_digests"])
-    return Client(**values)
-
-
 _BY_ID = select(clients).where(clients.c.id == bindparam("id"))
 
 
 def find_client(conn: Connection, client_id: str) -> Client | None:
     row = conn.execute(_BY_ID, {"id": client_id}).first()
-    return _client(row) if row else None
+    return value_of(Client, row) if row else None
 
 
 def list_clients(conn: Connection) -> list[Client]:
-    return [_client(row) for row in conn.execute(select(clients).order_by(clients.c.name))]
+    return [value_of(Client, row) for row in conn.execute(select(clients).order_by(clients.c.name))]
 
 
 def add_client(conn: Connection, client: Client, origins: Iterable[str] = ()) -> None:
-    values = {name: getattr(client, name) for name in Client.__dataclass_fields__}
-    values |= {"grant_types": list(client.grant_types), "secret_digests": list(client.secret_digests)}
-    conn.execute(insert(clients).values(**values))
+    conn.execute(insert(clients).values(**row_of(client)))
     set_origins(conn, client.id, origins)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import JSON, Column, Connection, Row, Table, Text, bindparam, insert, select
+from sqlalchemy import JSON, Column, Connection, Table, Text, bindparam, insert, select
 
-from app.store.base import BigId, UTCDateTime, metadata
+from app.store.base import BigId, UTCDateTime, metadata, value_of
 
 events = Table(
     "events",
@@ -48,10 +48,6 @@ class Event:
     id: int | None = None
 
 
-def _event(row: Row[tuple[object, ...]]) -> Event:
-    return Event(**{name: row._mapping[name] for name in Event.__dataclass_fields__})
-
-
 _ADD = insert(events).values({name: bindparam(name) for name in Event.__dataclass_fields__ if name != "id"})
 
 
@@ -82,6 +78,6 @@ def list_events(
             found = found.where(column == value)
     if after is not None:
         rows = conn.execute(found.where(events.c.id > after).order_by(events.c.id).limit(limit))
-        return [_event(row) for row in rows]
+        return [value_of(Event, row) for row in rows]
     rows = conn.execute(found.order_by(events.c.id.desc()).limit(limit))
-    return [_event(row) for row in reversed(rows.all())]
+    return [value_of(Event, row) for row in reversed(rows.all())]

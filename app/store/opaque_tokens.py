@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, ForeignKey, Row, Table, Text, bindparam, delete, insert, select
+from sqlalchemy import Column, Connection, ForeignKey, Table, Text, bindparam, delete, insert, select
 
-from app.store.base import UTCDateTime, metadata
+from app.store.base import UTCDateTime, metadata, row_of, value_of
 
 opaque_tokens = Table(
     "opaque_tokens",
@@ -32,21 +32,17 @@ class OpaqueToken:
     expires_at: datetime
 
 
-def _token(row: Row[tuple[object, ...]]) -> OpaqueToken:
-    return OpaqueToken(**{name: row._mapping[name] for name in OpaqueToken.__dataclass_fields__})
-
-
 _BY_DIGEST = select(opaque_tokens).where(opaque_tokens.c.token_digest == bindparam("digest"))
 _ADD = insert(opaque_tokens)
 
 
 def find_opaque_token(conn: Connection, token_digest: str) -> OpaqueToken | None:
     row = conn.execute(_BY_DIGEST, {"digest": token_digest}).first()
-    return _token(row) if row else None
+    return value_of(OpaqueToken, row) if row else None
 
 
 def add_opaque_token(conn: Connection, token: OpaqueToken) -> None:
-    conn.execute(_ADD, {name: getattr(token, name) for name in OpaqueToken.__dataclass_fields__})
+    conn.execute(_ADD, row_of(token))
 
 
 def remove_opaque_tokens_of_family(conn: Connection, family: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.store.base import UTCDateTime, metadata
+from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of
 from app.store.tenant import Tenant, tenant
 
 realms = Table(
@@ -35,6 +35,7 @@ realms = Table(
     Column("is_enabled", Boolean, nullable=False),
     Column("has_brute_force_protection", Boolean, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    info=CONFIGURATION,
 )
 
 # Under which names a login may ask for the realm; its own name unless it was given others.
@@ -43,6 +44,7 @@ realm_names = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), nullable=False, index=True),
+    info=CONFIGURATION,
 )
 
 realm_clients = Table(
@@ -50,6 +52,7 @@ realm_clients = Table(
     metadata,
     Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True),
     Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True),
+    info=CONFIGURATION,
 )
 
 
@@ -64,10 +67,6 @@ class Realm:
     is_enabled: bool
     has_brute_force_protection: bool
     created_at: datetime
-
-
-def _realm(row: Row[tuple[object, ...]]) -> Realm:
-    return Realm(**{name: row._mapping[name] for name in Realm.__dataclass_fields__})
 
 
 _BY_ID = select(realms).where(realms.c.id == bindparam("id"))
@@ -106,17 +105,17 @@ def _place(row: Row[tuple[object, ...]]) -> Place:
         row.tenant_default_audience,
         tuple(row.tenant_mfa_policies),
     )
-    return Place(settings, _realm(row) if row.id is not None else None, bool(row.is_for_client))
+    return Place(settings, value_of(Realm, row) if row.id is not None else None, bool(row.is_for_client))
 
 
 def find_realm(conn: Connection, realm_id: str) -> Realm | None:
     row = conn.execute(_BY_ID, {"id": realm_id}).first()
-    return _realm(row) if row else None
+    return value_of(Realm, row) if row else None
 
 
 def find_realm_by_name(conn: Connection, name: str) -> Realm | None:
     row = conn.execute(_BY_NAME, {"name": name}).first()
-    return _realm(row) if row else None
+    return value_of(Realm, row) if row else None
 
 
 def get_place(conn: Connection, name: str | None, client_id: str) -> Place:
@@ -129,12 +128,11 @@ def get_place_by_id(conn: Connection, realm_id: str, client_id: str) -> Place:
 
 
 def list_realms(conn: Connection) -> Sequence[Realm]:
-    return [_realm(row) for row in conn.execute(select(realms).order_by(realms.c.name))]
+    return [value_of(Realm, row) for row in conn.execute(select(realms).order_by(realms.c.name))]
 
 
 def add_realm(conn: Connection, realm: Realm) -> None:
-    values = {name: getattr(realm, name) for name in Realm.__dataclass_fields__}
-    conn.execute(insert(realms).values(**values))
+    conn.execute(insert(realms).values(**row_of(realm)))
     conn.execute(insert(realm_names).values(name=realm.name, realm_id=realm.id))
 
 

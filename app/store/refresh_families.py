@@ -7,7 +7,6 @@ attack. Older tokens need no rows of their own to be recognised.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -25,8 +24,8 @@ from sqlalchemy import (
     update,
 )
 
-from app.store.base import UTCDateTime, metadata, won
-from app.store.users import User, user_of, users
+from app.store.base import UTCDateTime, metadata, row_of, value_of, won
+from app.store.users import User, users
 
 LONGEST_LEEWAY = timedelta(seconds=60)  # what a client may be given at most
 ACTIVE_LIMIT = 200  # refresh tokens of one person in one application; the oldest falls out
@@ -76,13 +75,6 @@ class RefreshFamily:
     sealed_successor: str | None = field(default=None, repr=False)
     generation: int = 0
     revoked_at: datetime | None = None
-
-
-def _family(row: Any, prefix: str = "") -> RefreshFamily:
-    values = {name: row._mapping[prefix + name] for name in RefreshFamily.__dataclass_fields__}
-    values["gty"] = tuple(values["gty"])
-    values["methods"] = tuple((name, at) for name, at in values["methods"])
-    return RefreshFamily(**values)
 
 
 _F = refresh_families.c
@@ -137,7 +129,7 @@ _DROP_OLDEST = delete(refresh_families).where(
 def hold_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
     """The family as it is now, and nobody else changes it until the transaction ends."""
     row = conn.execute(_HOLD, {"handle": handle_digest}).first()
-    return _family(row) if row else None
+    return value_of(RefreshFamily, row) if row else None
 
 
 def find_family_with_user(conn: Connection, handle_digest: str) -> tuple[RefreshFamily | None, User | None]:
@@ -145,11 +137,11 @@ def find_family_with_user(conn: Connection, handle_digest: str) -> tuple[Refresh
     row = conn.execute(_WITH_USER, {"handle": handle_digest}).first()
     if row is None:
         return None, None
-    return _family(row, "family_"), user_of(row) if row.id is not None else None
+    return value_of(RefreshFamily, row, "family_"), value_of(User, row) if row.id is not None else None
 
 
 def add_family(conn: Connection, family: RefreshFamily) -> None:
-    values = {name: getattr(family, name) for name in RefreshFamily.__dataclass_fields__}
+    values = row_of(family)
     conn.execute(_ADD, values)
     conn.execute(_DROP_OLDEST, {"user_id": family.user_id, "client_id": family.client_id})
 

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from app.store.base import Database, lock_installation
+from app.store.database import Database, lock_installation
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 

@@ -11,17 +11,15 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
-    Row,
     Table,
     Text,
     bindparam,
     insert,
-    or_,
     select,
     update,
 )
 
-from app.store.base import UTCDateTime, metadata, won
+from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of, won
 
 VERIFIES_FOR = timedelta(days=30)  # the longest an access token may live (2592000 s)
 
@@ -37,6 +35,7 @@ signing_keys = Table(
     Column("current_since", UTCDateTime),
     Column("retired_at", UTCDateTime),
     Column("revoked_at", UTCDateTime),
+    info=CONFIGURATION,
 )
 for _state in ("current", "next"):
     _only = signing_keys.c.state == _state
@@ -63,22 +62,11 @@ class SigningKey:
     revoked_at: datetime | None = None
 
 
-def _key(row: Row[tuple[object, ...]]) -> SigningKey:
-    return SigningKey(**{name: row._mapping[name] for name in SigningKey.__dataclass_fields__})
-
-
 _K = signing_keys.c
 _CURRENT = select(_K.alg, _K.kid, _K.sealed_private).where(_K.state == "current")
 _BY_KID = select(signing_keys).where(_K.kid == bindparam("kid"))
-_PUBLISHED = (
-    select(signing_keys)
-    .where(
-        or_(
-            _K.state.in_(["current", "next"]),
-            (_K.state == "previous") & (_K.retired_at > bindparam("verifies_since")),
-        )
-    )
-    .order_by(_K.created_at, _K.kid)
+_LIVE = (
+    select(signing_keys).where(_K.state.in_(["current", "next", "previous"])).order_by(_K.created_at, _K.kid)
 )
 
 
@@ -98,21 +86,23 @@ def list_signers(conn: Connection) -> dict[str, Signer]:
 
 def find_key(conn: Connection, kid: str) -> SigningKey | None:
     row = conn.execute(_BY_KID, {"kid": kid}).first()
-    return _key(row) if row else None
+    return value_of(SigningKey, row) if row else None
 
 
-def list_published_keys(conn: Connection, now: datetime) -> list[SigningKey]:
-    """Keys with which a token may be verified now or soon: next, current, and previous while it matters."""
-    return [_key(row) for row in conn.execute(_PUBLISHED, {"verifies_since": now - VERIFIES_FOR})]
+def list_live_keys(conn: Connection) -> list[SigningKey]:
+    """All that were not revoked, oldest first."""
+    return [value_of(SigningKey, row) for row in conn.execute(_LIVE)]
 
 
 def list_keys(conn: Connection) -> list[SigningKey]:
-    return [_key(row) for row in conn.execute(select(signing_keys).order_by(_K.alg, _K.created_at))]
+    return [
+        value_of(SigningKey, row)
+        for row in conn.execute(select(signing_keys).order_by(_K.alg, _K.created_at))
+    ]
 
 
 def add_key(conn: Connection, key: SigningKey) -> None:
-    values = {name: getattr(key, name) for name in SigningKey.__dataclass_fields__}
-    conn.execute(insert(signing_keys).values(**values))
+    conn.execute(insert(signing_keys).values(**row_of(key)))
 
 
 def move_key(conn: Connection, alg: str, *, from_state: str, to_state: str, **changes: object) -> bool:

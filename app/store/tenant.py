@@ -5,17 +5,20 @@ from datetime import datetime
 
 from sqlalchemy import JSON, Column, Connection, Integer, Table, Text, bindparam, insert, select, update
 
-from app.store.base import UTCDateTime, metadata
+from app.store.base import CONFIGURATION, UTCDateTime, metadata
 
 tenant = Table(
     "tenant",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
+    # Renewed by every change of configuration (app.store.configuration).
+    Column("version", Text),
     Column("name", Text, nullable=False),
     Column("default_directory", Text),
     Column("default_audience", Text),
     Column("mfa_policies", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    info=CONFIGURATION,
 )
 
 

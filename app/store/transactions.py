@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
-    Row,
     Table,
     Text,
     bindparam,
@@ -21,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.store.base import UTCDateTime, metadata, won
+from app.store.base import UTCDateTime, metadata, row_of, value_of, won
 
 OPEN_LIMIT = 10  # a person's open transactions; the oldest falls out, so that a thief cannot pile them up
 
@@ -62,13 +61,6 @@ class Transaction:
     consumed_at: datetime | None = None
 
 
-def _transaction(row: Row[tuple[object, ...]]) -> Transaction:
-    values = {name: row._mapping[name] for name in Transaction.__dataclass_fields__}
-    values["gty"] = tuple(values["gty"])
-    values["methods"] = tuple((name, at) for name, at in values["methods"])
-    return Transaction(**values)
-
-
 _BY_DIGEST = select(transactions).where(transactions.c.token_digest == bindparam("digest"))
 _ADD = insert(transactions)
 _T = transactions.c
@@ -90,11 +82,11 @@ _CONSUME = (
 
 def find_transaction(conn: Connection, token_digest: str) -> Transaction | None:
     row = conn.execute(_BY_DIGEST, {"digest": token_digest}).first()
-    return _transaction(row) if row else None
+    return value_of(Transaction, row) if row else None
 
 
 def add_transaction(conn: Connection, transaction: Transaction) -> None:
-    values = {name: getattr(transaction, name) for name in Transaction.__dataclass_fields__}
+    values = row_of(transaction)
     conn.execute(_ADD, values)
     conn.execute(_VOID_OLDEST, {"user_id": transaction.user_id})
 

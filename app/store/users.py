@@ -7,7 +7,6 @@ never be another one's e-mail address, and a login is one index look-up.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -25,7 +24,7 @@ from sqlalchemy import (
 )
 
 from app.identifiers import normal_key
-from app.store.base import UTCDateTime, metadata
+from app.store.base import UTCDateTime, metadata, row_of, value_of
 
 users = Table(
     "users",
@@ -86,10 +85,6 @@ class User:
     """Tokens issued before are no longer accepted here: password changed, factors reset."""
 
 
-def user_of(row: Any) -> User:
-    return User(**{name: row._mapping[name] for name in User.__dataclass_fields__})
-
-
 _BY_ID = select(users).where(users.c.id == bindparam("id"))
 _BY_KEY = (
     select(users)
@@ -100,23 +95,23 @@ _BY_KEY = (
 
 def find_user(conn: Connection, user_id: str) -> User | None:
     row = conn.execute(_BY_ID, {"id": user_id}).first()
-    return user_of(row) if row else None
+    return value_of(User, row) if row else None
 
 
 def find_user_by_key(conn: Connection, realm_id: str, key: str) -> User | None:
     """Look up by a normal form of identifiers.normal_key; the same one statement whether anybody is found."""
     row = conn.execute(_BY_KEY, {"realm_id": realm_id, "key": key}).first()
-    return user_of(row) if row else None
+    return value_of(User, row) if row else None
 
 
 def list_users(conn: Connection, realm_id: str, limit: int, after: str = "") -> Sequence[User]:
     found = select(users).where(users.c.realm_id == realm_id, users.c.id > after)
-    return [user_of(row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]
+    return [value_of(User, row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]
 
 
 def add_user(conn: Connection, user: User) -> None:
     """Raises sqlalchemy's IntegrityError when an identifier is taken in the realm."""
-    conn.execute(insert(users).values(**{name: getattr(user, name) for name in User.__dataclass_fields__}))
+    conn.execute(insert(users).values(**row_of(user)))
     keys = {normal_key(text) for text in (user.email, user.username, user.phone_number) if text}
     rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in keys if key]
     if rows:

@@ -14,7 +14,7 @@ from app.store.realms import get_place_by_id
 from app.store.signing_keys import Signer
 from app.store.users import User, find_user
 from app.tokens import signing
-from app.tokens.audience import Audience, mfa_of, userinfo_of
+from app.tokens.audience import Audience, userinfo_of
 from app.tokens.methods import Methods, claims
 
 TYPES = ("JWT", "at+jwt")
@@ -78,18 +78,20 @@ def verify_for_userinfo(ctx: Context, conn: Connection, token: str) -> Bearer:
         row = find_opaque_token(conn, digest(token))
         if row is None or row.expires_at <= ctx.now:
             raise InvalidToken(reason="unknown_token")
-        return _bearer(conn, row.user_id, row.client_id, row.scope, row.issued_at.timestamp())
+        return _bearer(ctx, conn, row.user_id, row.client_id, row.scope, row.issued_at.timestamp())
     found = signing.verify(ctx, conn, token, audience=userinfo_of(ctx.issuer), typs=TYPES)
     client_id = found.get("azp") or found.get("client_id") or ""
-    return _bearer(conn, found["sub"], str(client_id), str(found.get("scope", "")), found["iat"])
+    return _bearer(ctx, conn, found["sub"], str(client_id), str(found.get("scope", "")), found["iat"])
 
 
-def _bearer(conn: Connection, user_id: str, client_id: str, scope: str, issued_seconds: float) -> Bearer:
+def _bearer(
+    ctx: Context, conn: Connection, user_id: str, client_id: str, scope: str, issued_seconds: float
+) -> Bearer:
     user = find_user(conn, user_id)
-    client = find_client(conn, client_id)
+    client = ctx.look_up(conn, find_client, client_id)
     if user is None or user.is_blocked or client is None or not client.is_enabled:
         raise InvalidToken(reason="holder_gone")
-    place = get_place_by_id(conn, user.realm_id, client_id)
+    place = ctx.look_up(conn, get_place_by_id, user.realm_id, client_id)
     if place.realm is None or not place.realm.is_enabled or not place.is_for_client:
         raise InvalidToken(reason="realm_closed")
     if is_outdated(user, issued_seconds):
@@ -101,37 +103,3 @@ def is_outdated(user: User, issued_seconds: float) -> bool:
     """Issued before the person's password or factors changed; tokens carry whole seconds."""
     changed = user.tokens_valid_after
     return changed is not None and issued_seconds < int(changed.timestamp())
-
-
-def verify_mfa_token(ctx: Context, conn: Connection, token: str) -> dict[str, object]:
-    """The claims of an access token for one's own factors. Raises InvalidToken."""
-    return signing.verify(ctx, conn, token, audience=mfa_of(ctx.issuer), typs=("JWT",))
-
-
-@dataclass(frozen=True)
-class MfaClaims:
-    """What a token for one's own factors carries of the login in which it was issued."""
-
-    jti: str
-    client_id: str
-    scope: str
-    gty: tuple[str, ...]
-    methods: Methods
-
-
-def read_mfa_claims(found: dict[str, object]) -> MfaClaims | None:
-    """None for claims that we would not have written."""
-    gty = found.get("gty")
-    gty = [gty] if isinstance(gty, str) else gty
-    methods = found.get("methods")
-    texts = [found.get("jti"), found.get("azp"), found.get("scope", "")]
-    if not isinstance(gty, list) or not isinstance(methods, list):
-        return None
-    if not all(isinstance(text, str) for text in [*texts, *gty]):
-        return None
-    if not all(
-        isinstance(m, list) and len(m) == 2 and isinstance(m[0], str) and type(m[1]) is int for m in methods
-    ):
-        return None
-    jti, client_id, scope = (str(text) for text in texts)
-    return MfaClaims(jti, client_id, scope, tuple(gty), tuple((name, at) for name, at in methods))

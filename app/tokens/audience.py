@@ -5,6 +5,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from app.context import Context
 from app.errors import AccessDenied
 from app.store.apis import find_api
 from app.tokens.signing import DEFAULT_ALGORITHM
@@ -37,13 +38,14 @@ def mfa_of(issuer: str) -> str:
     return issuer + "mfa/"
 
 
-def resolve(conn: Connection, issuer: str, requested: str) -> Audience:
+def resolve(ctx: Context, conn: Connection, requested: str) -> Audience:
     """Raises AccessDenied for an API that does not exist."""
+    issuer = ctx.issuer
     if requested in ("", userinfo_of(issuer)):
         return Audience("userinfo", "", USERINFO_SECONDS)
     if requested in (mfa_of(issuer), mfa_of(issuer).rstrip("/")):
         return Audience("mfa", mfa_of(issuer), MFA_SECONDS, MFA_SCOPES, allow_offline_access=False)
-    api = find_api(conn, requested)
+    api = ctx.look_up(conn, find_api, requested)
     if api is None:
         raise AccessDenied(f"Service not found: {requested}", reason="unknown_audience")
     return Audience(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.context import Context
-from app.crypto import SealBroken, digest
+from app.crypto import SealBroken, digest, owner_of
 from app.store.clients import Client
 from app.store.refresh_families import RefreshFamily
 
@@ -62,18 +62,14 @@ def seal_successor(ctx: Context, client: Client, family: RefreshFamily, token: s
     """Kept only while the client's leeway lets the direct parent ask for it again."""
     if not client.refresh_leeway_seconds:
         return None
-    return ctx.server.keyring.seal(token.encode(), successor_owner(family.handle_digest))
+    return ctx.server.keyring.seal(token.encode(), owner_of("refresh_families", family.handle_digest))
 
 
 def open_successor(ctx: Context, family: RefreshFamily) -> str | None:
     if family.sealed_successor is None:
         return None
     try:
-        owner = successor_owner(family.handle_digest)
+        owner = owner_of("refresh_families", family.handle_digest)
         return ctx.server.keyring.open(family.sealed_successor, owner).decode()
     except SealBroken:
         return None
-
-
-def successor_owner(handle_digest: str) -> str:
-    return f"refresh_families/{handle_digest}"

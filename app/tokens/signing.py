@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from sqlalchemy import Connection
 
 from app.context import Context, Server
-from app.crypto import SealBroken, random_id
+from app.crypto import SealBroken, owner_of, random_id
 from app.errors import InvalidToken, TemporarilyUnavailable
 from app.store import signing_keys, tenant
 from app.store.signing_keys import Signer, SigningKey
@@ -71,11 +71,6 @@ def revoke(server: Server, conn: Connection, kid: str, now: datetime) -> bool:
     return revoked
 
 
-def reseal_owner(kid: str) -> str:
-    """Whose secret the sealed private key is."""
-    return f"signing_keys/{kid}"
-
-
 def _make_key(
     server: Server, alg: str, state: str, now: datetime, *, current_since: datetime | None = None
 ) -> SigningKey:
@@ -92,7 +87,7 @@ def _make_key(
         kid=kid,
         alg=alg,
         state=state,
-        sealed_private=server.keyring.seal(pem, reseal_owner(kid)),
+        sealed_private=server.keyring.seal(pem, owner_of("signing_keys", kid)),
         public_jwk=_public_jwk(private.public_key(), alg, kid),
         created_at=now,
         current_since=current_since,
@@ -106,8 +101,10 @@ def _public_jwk(public: PublicKeyTypes, alg: str, kid: str) -> dict[str, object]
     return kept | {"use": "sig", "alg": alg, "kid": kid}
 
 
-def jwks(conn: Connection, now: datetime) -> dict[str, object]:
-    return {"keys": [key.public_jwk for key in signing_keys.list_published_keys(conn, now)]}
+def jwks(ctx: Context, conn: Connection) -> dict[str, object]:
+    """Keys with which a token may be verified now or soon: next, current, and previous while it matters."""
+    keys = ctx.look_up(conn, signing_keys.list_live_keys)
+    return {"keys": [key.public_jwk for key in keys if key.state == "next" or _verifies(key, ctx.now)]}
 
 
 def signer_of(signers: dict[str, Signer], alg: str) -> Signer:
@@ -123,7 +120,7 @@ def sign(ctx: Context, signer: Signer, claims: dict[str, object], *, typ: str = 
     opened = ctx.server.private_keys
     if signer.kid not in opened:
         try:
-            pem = ctx.server.keyring.open(signer.sealed_private, reseal_owner(signer.kid))
+            pem = ctx.server.keyring.open(signer.sealed_private, owner_of("signing_keys", signer.kid))
         except (SealBroken, OSError) as error:
             log.error("signing key %s cannot be opened: %s", signer.kid, error)
             raise TemporarilyUnavailable(reason="signing_key_unreadable") from None
@@ -140,7 +137,7 @@ def verify(
     Raises InvalidToken; `reason` is `expired` for one that was valid once.
     """
     header = _header(token)
-    key = signing_keys.find_key(conn, header["kid"])
+    key = ctx.look_up(conn, signing_keys.find_key, header["kid"])
     if key is None or not _verifies(key, ctx.now):
         raise InvalidToken(reason="unknown_key")
     if header["alg"] != key.alg or header.get("typ") not in typs:

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 
 from app.errors import Refusal
 from app.store.clients import list_clients_of_origin
-from app.web.lifecycle import server
+from app.web.lifecycle import context, server
 
 PREFIXES = ("/oauth/", "/mfa/", "/userinfo", "/dbconnections/", "/.well-known/")
 METHODS = "GET, POST, DELETE"
@@ -27,7 +27,7 @@ def _owners(origin: str) -> list[str]:
         return []
     try:
         with server().db.read() as conn:
-            return list(list_clients_of_origin(conn, origin))
+            return list(context().look_up(conn, list_clients_of_origin, origin))
     except Refusal:  # the database is down: the answer says so by itself
         return []
 

@@ -7,6 +7,7 @@ from app.context import Context
 from app.errors import InvalidGrant, InvalidRequest, Refusal
 from app.grants.client_auth import PARAMS
 from app.grants.dispatch import Asked, identify, record_refusal, text_member
+from app.tokens.mfa_token import OTHER_CLIENT
 from app.web.answers import answer
 from app.web.bearer import bearer_token
 from app.web.lifecycle import context
@@ -28,12 +29,12 @@ def challenge() -> Response:
     ctx.facts.failure_event = "gd_auth_failed"
     try:
         client = identify(ctx, request).client
-        mfa_token = text_member(request.members, "mfa_token")
-        if mfa_token is None:
+        token = text_member(request.members, "mfa_token")
+        if token is None:
             raise InvalidRequest("Missing required parameter: mfa_token", reason="no_mfa_token")
         types = text_member(request.members, "challenge_type", takes_list=True) or CHALLENGE_TYPES
         authenticator_id = text_member(request.members, "authenticator_id")
-        return answer(mfa.challenge(ctx, client, mfa_token, tuple(types.split()), authenticator_id))
+        return answer(mfa.challenge(ctx, client, token, tuple(types.split()), authenticator_id))
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
 
@@ -84,4 +85,4 @@ def _check_client(ctx: Context, request: Asked, client_id: str) -> None:
         unsigned = Asked({name: value for name, value in named.items() if value}, None)
         named["client_id"] = identify(ctx, unsigned).client.id
     if named["client_id"] not in (None, client_id):
-        raise InvalidRequest(mfa.OTHER_CLIENT, reason="foreign_mfa_token", event=ctx.facts.failure_event)
+        raise InvalidRequest(OTHER_CLIENT, reason="foreign_mfa_token", event=ctx.facts.failure_event)

@@ -69,7 +69,7 @@ def metadata() -> Response:
 def jwks() -> Response:
     ctx = context()
     with ctx.db.read() as conn:
-        published = signing.jwks(conn, ctx.now)
+        published = signing.jwks(ctx, conn)
     return _cacheable(answer(published))
 
 

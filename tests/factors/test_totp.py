@@ -7,7 +7,7 @@ import pytest
 from freezegun import freeze_time
 
 from app.context import Context, Server
-from app.crypto import SealBroken
+from app.crypto import SealBroken, owner_of
 from app.factors import totp
 from app.factors.factor import Proof
 from app.store.authenticators import Authenticator
@@ -19,7 +19,7 @@ RFC_6238 = [(59, "287082"), (1111111109, "081804"), (1234567890, "005924"), (200
 
 
 def authenticator(server: Server, secret: str, counter: int = -1) -> Authenticator:
-    sealed = server.keyring.seal(secret.encode(), totp.secret_owner("totp|dev_x"))
+    sealed = server.keyring.seal(secret.encode(), owner_of("authenticators", "totp|dev_x"))
     return Authenticator("totp|dev_x", "auth0|x", "totp", NOON, sealed_secret=sealed, counter=counter)
 
 

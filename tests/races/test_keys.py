@@ -15,8 +15,7 @@ import pyotp
 import pytest
 from sqlalchemy import delete, select, update
 
-from app.crypto import random_id
-from app.factors.totp import secret_owner
+from app.crypto import owner_of, random_id
 from app.store import reseal, signing_keys
 from app.store.attempts import factor_guesses
 from app.store.authenticators import Authenticator, add_authenticator, authenticators
@@ -241,7 +240,7 @@ def test_an_enrolment_that_was_under_way_survives_the_forgetting_of_its_key(live
     name = f"under-way{random.randrange(10**12)}@example.com"
     user = making.make_user(live.server, cast.staff, name)
     ring, secret, row_id = live.server.keyring, pyotp.random_base32(), f"totp|dev_{random_id()}"
-    sealed, before = ring.seal(secret.encode(), secret_owner(row_id)), ring.current
+    sealed, before = ring.seal(secret.encode(), owner_of("authenticators", row_id)), ring.current
     with subprocess.Popen(
         [BELAY, "keys", "reseal", "--forget-old"], env=cli_environment(live), stdout=subprocess.DEVNULL
     ) as resealing:

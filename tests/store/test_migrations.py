@@ -14,7 +14,8 @@ from sqlalchemy import inspect, text
 from app import accounts
 from app.context import Server, open_server
 from app.store import schema
-from app.store.base import Database, metadata
+from app.store.base import metadata
+from app.store.database import Database
 from tests import databases, making
 from tests.databases import Templates
 from tests.making import now
