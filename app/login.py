@@ -167,7 +167,7 @@ def _last_transaction(
     person: Person,
     lost: Refusal,
     *,
-    alone: bool = False,
+    completes: bool = True,
     attempt: Attempt | None = None,
     tried: list[Authenticator] | None = None,
 ) -> Iterator[Connection]:
@@ -178,7 +178,12 @@ def _last_transaction(
     """
     try:
         with ctx.db.write() as conn:
-            if not users.is_unchanged(conn, person.user, alone=alone):
+            is_same = (
+                users.log_in(conn, person.user, ctx.ip, ctx.now)
+                if completes
+                else users.is_unchanged(conn, person.user)
+            )
+            if not is_same:
                 raise _Lost(lost)
             yield conn
     except _Lost as found:
@@ -195,7 +200,7 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
     minted = issue.with_recovery_code(minted, proof.new_recovery_code)
     is_first_use = device.confirmed_at is None
     lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
-    with _last_transaction(ctx, person, lost, alone=is_first_use, tried=redeemed.tried) as conn:
+    with _last_transaction(ctx, person, lost, tried=redeemed.tried) as conn:
         if is_first_use and _was_enrolled_meanwhile(conn, person):
             raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
         if not mfa_token.consume(conn, transaction, ctx.now):
@@ -241,7 +246,7 @@ def demand_factor(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
-    with _last_transaction(ctx, person, lost, alone=True, attempt=attempt) as conn:
+    with _last_transaction(ctx, person, lost, completes=False, attempt=attempt) as conn:
         transactions.add_transaction(conn, transaction)
         if attempt is not None:
             brute_force.undecided(conn, attempt)

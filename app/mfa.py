@@ -165,7 +165,7 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
 
 def _hold(conn: Connection, bearer: Bearer) -> None:
     """Changes of one person's factors come one after the other. Raises InvalidGrant (401)."""
-    if not users.is_unchanged(conn, bearer.user, alone=True):
+    if not users.is_unchanged(conn, bearer.user):
         raise InvalidGrant(BAD_BEARER, reason="changed_meanwhile", status=401)
 
 

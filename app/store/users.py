@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Integer,
     Table,
     Text,
     bindparam,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 )
 
 from app.identifiers import normal_key
-from app.store.base import UTCDateTime, metadata, row_of, value_of
+from app.store.base import UTCDateTime, metadata, row_of, value_of, won
 
 users = Table(
     "users",
@@ -47,6 +48,10 @@ users = Table(
     Column("password_form", Text),
     Column("is_blocked", Boolean, nullable=False),
     Column("tokens_valid_after", UTCDateTime),
+    Column("last_login", UTCDateTime),
+    Column("last_ip", Text),
+    Column("logins_count", Integer, nullable=False),
+    Column("last_password_reset", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
 )
@@ -83,6 +88,10 @@ class User:
     is_blocked: bool = False
     tokens_valid_after: datetime | None = None
     """Tokens issued before are no longer accepted here: password changed, factors reset."""
+    last_login: datetime | None = None
+    last_ip: str | None = None
+    logins_count: int = 0
+    last_password_reset: datetime | None = None
 
 
 _BY_ID = select(users).where(users.c.id == bindparam("id"))
@@ -118,28 +127,40 @@ def add_user(conn: Connection, user: User) -> None:
         conn.execute(insert(identifiers), rows)
 
 
-_UNCHANGED = select(users.c.id).where(
-    users.c.id == bindparam("user_id"),
+# The same password, not blocked, and no reset since.
+_IS_AS_SEEN = (
     users.c.is_blocked.is_(False),
-    users.c.password_hash.is_not_distinct_from(bindparam("password_hash", type_=Text)),
-    users.c.tokens_valid_after.is_not_distinct_from(bindparam("tokens_valid_after", type_=UTCDateTime)),
+    users.c.password_hash.is_not_distinct_from(bindparam("seen_hash", type_=Text)),
+    users.c.tokens_valid_after.is_not_distinct_from(bindparam("seen_change", type_=UTCDateTime)),
 )
-# FOR SHARE lets logins of one person pass each other and holds back whoever changes the person. SQLite, where
-# writers come one at a time anyway, leaves both out.
-_UNCHANGED_SHARED = _UNCHANGED.with_for_update(read=True)
-_UNCHANGED_ALONE = _UNCHANGED.with_for_update(key_share=True)
+# SQLite, where writers come one at a time anyway, leaves the lock out.
+_HOLD = (
+    select(users.c.id).where(users.c.id == bindparam("user_id"), *_IS_AS_SEEN).with_for_update(key_share=True)
+)
 
 
-def is_unchanged(conn: Connection, user: User, *, alone: bool = False) -> bool:
-    """Whether the person is still there with the same password, not blocked and not reset, and stays so until the
-    transaction ends; with `alone`, nobody else passes meanwhile.
+def _as_seen(user: User) -> dict[str, object]:
+    return {"user_id": user.id, "seen_hash": user.password_hash, "seen_change": user.tokens_valid_after}
+
+
+def is_unchanged(conn: Connection, user: User) -> bool:
+    """Whether the person is as they were when they were looked at, and stays so until the transaction ends."""
+    return conn.execute(_HOLD, _as_seen(user)).first() is not None
+
+
+_LOGGED_IN = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), *_IS_AS_SEEN)
+    .values(last_login=bindparam("now"), last_ip=bindparam("ip"), logins_count=users.c.logins_count + 1)
+)
+
+
+def log_in(conn: Connection, user: User, ip: str, now: datetime) -> bool:
+    """Note a login of somebody who is as they were when they were looked at; False when they are not.
+
+    The row stays locked until the transaction ends: whoever changes the person comes before or after.
     """
-    values = {
-        "user_id": user.id,
-        "password_hash": user.password_hash,
-        "tokens_valid_after": user.tokens_valid_after,
-    }
-    return conn.execute(_UNCHANGED_ALONE if alone else _UNCHANGED_SHARED, values).first() is not None
+    return won(conn.execute(_LOGGED_IN, {**_as_seen(user), "ip": ip, "now": now}))
 
 
 def update_user(conn: Connection, user_id: str, **changes: object) -> None:
