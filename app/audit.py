@@ -6,8 +6,10 @@ from app.context import Context
 from app.store.events import Event, add_event
 
 
-def record(conn: Connection, ctx: Context, type: str, reason: str = "") -> None:
-    """`type` is Auth0's log code; `reason` is for the administrator only."""
+def record(
+    conn: Connection, ctx: Context, type: str, reason: str = "", details: dict[str, object] | None = None
+) -> None:
+    """`type` is Auth0's log code; `reason` and `details` are for the administrator only."""
     facts = ctx.facts
     event = Event(
         at=ctx.now,
@@ -21,6 +23,6 @@ def record(conn: Connection, ctx: Context, type: str, reason: str = "") -> None:
         user_name=facts.user_name,
         user_agent=ctx.user_agent[:300],
         factor=facts.factor,
-        details=facts.details,
+        details=facts.details | (details or {}),
     )
     add_event(conn, event)

@@ -133,6 +133,36 @@ class NotFound(Refusal):
     description = "There is nothing at this address."
 
 
+class NotPossible(Refusal):
+    """An administrator asked for something that cannot be; the text says why. `reason` is public here."""
+
+    def __init__(self, description: str, *, reason: str = "invalid_body") -> None:
+        super().__init__(description, reason=reason)
+
+
+class Forbidden(Refusal):
+    """The bearer of a management token may not do this. `reason` is public here."""
+
+    status = 403
+
+
+class PayloadTooLarge(Refusal):
+    status = 413
+
+
+class TooManyRequests(Refusal):
+    status = 429
+    description = "Global limit has been reached"
+
+
+class Missing(NotPossible):
+    status = 404
+
+
+class Conflict(NotPossible):
+    status = 409
+
+
 class MethodNotAllowed(Refusal):
     status = 405
     description = "This address does not take that method."

@@ -7,6 +7,7 @@ Mode = Literal["never", "when_enrolled", "always"]
 
 MODES = ("never", "when_enrolled", "always")
 REALM_MODES = ("inherit", *MODES)
+TENANT_POLICIES = ("all-applications", "confidence-score")
 
 
 @dataclass(frozen=True)

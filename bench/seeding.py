@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pyotp
 
 from app import accounts
-from app.context import Server
+from app.context import Context, Server
 from app.crypto import digest, owner_of, random_id, random_token
 from app.store import authenticators, clients, realms, schema, tenant
 from app.store.apis import Api
@@ -43,14 +43,16 @@ def seed(server: Server, *, plain: int = 256, enrolled: int = 2000) -> World:
         {f"enrolled{number}@example.com": pyotp.random_base32() for number in range(enrolled)},
     )
     password_hash = accounts.hash_new_password(server, PASSWORD)
+    ctx = Context(server, now, ip="")
     with server.db.write() as conn:
-        realm = accounts.create_realm(conn, REALM, now)
-        unguarded = accounts.create_realm(conn, OPEN_REALM, now)
-        realms.update_realm(conn, unguarded.id, has_brute_force_protection=False)
-        accounts.set_mfa_mode(conn, realm, "when_enrolled")
+        realm = accounts.create_realm(conn, ctx, accounts.new_realm(REALM, now, mfa_mode="when_enrolled"))
+        open_options = {"brute_force_protection": False}
+        unguarded = accounts.create_realm(
+            conn, ctx, accounts.new_realm(OPEN_REALM, now, options=open_options)
+        )
         tenant.update_tenant(conn, default_directory=REALM)
         api = Api(random_id(24, accounts.HEX), API, API, now, ("read:things",), allow_offline_access=True)
-        accounts.create_api(server, conn, api, now)
+        accounts.create_api(conn, ctx, api)
         client = Client(
             id=CLIENT,
             name=CLIENT,
@@ -61,14 +63,14 @@ def seed(server: Server, *, plain: int = 256, enrolled: int = 2000) -> World:
             secret_digests=(digest(world.secret),),
         )
         clients.add_client(conn, client)
-        accounts.grant_scopes(conn, CLIENT, API, ("read:things",))
+        accounts.grant_scopes(conn, ctx, CLIENT, API, ("read:things",))
         for found in (realm, unguarded):
             realms.set_clients_of(conn, found.id, [CLIENT])
         known = accounts.new_user(unguarded, now, email=world.plain[0], email_verified=True)
-        accounts.create_user(conn, known, password_hash)
+        accounts.create_user(conn, ctx, known, password_hash)
         for email in (*world.plain, *world.enrolled):
             user = accounts.new_user(realm, now, email=email, email_verified=True)
-            accounts.create_user(conn, user, password_hash)
+            accounts.create_user(conn, ctx, user, password_hash)
             if email in world.enrolled:
                 id = f"totp|dev_{random_id()}"
                 sealed = server.keyring.seal(world.enrolled[email].encode(), owner_of("authenticators", id))

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.store import schema
 
 KINDS = ("sqlite", "postgresql")
-CHEAP = {"hash_memory_kib": 8, "hash_time": 1, "insecure_test": True}
+CHEAP = {"hash_memory_kib": 8, "hash_time": 1, "insecure_test": True, "api_requests_per_second": 100_000}
 
 
 def missing(service: str) -> None:

@@ -84,8 +84,8 @@ def make_signer(
 
 def add_client_key(server: Server, client_id: str, alg: str, key: str) -> None:
     with server.db.write() as conn:
-        row = ClientKey(f"cred_{client_id}_{key}", key, alg, public_pem(key))
-        clients.add_client_key(conn, client_id, row, making.now())
+        row = ClientKey(f"cred_{client_id}_{key}", key, alg, public_pem(key), making.now())
+        clients.add_client_key(conn, client_id, row)
 
 
 def claims_of(client_id: str = "signer", /, **changes: Any) -> dict[str, Any]:

@@ -8,13 +8,16 @@ import pyotp
 from app import accounts
 from app.context import Server
 from app.crypto import digest, owner_of, random_id
-from app.store import authenticators, clients, realms, tenant
+from app.passwords import FORM
+from app.store import apis, authenticators, client_grants, clients, realms, tenant
 from app.store import users as user_rows
 from app.store.apis import Api
 from app.store.authenticators import Authenticator
+from app.store.client_grants import ClientGrant
 from app.store.clients import Client
 from app.store.realms import Realm
 from app.store.users import User
+from app.tokens import signing
 
 PASSWORD = "correct horse battery staple"
 CAROLS_PASSWORD = "another one entirely"
@@ -27,10 +30,10 @@ def now() -> datetime:
 
 
 def make_realm(server: Server, name: str, mode: str | None = None) -> Realm:
+    realm = replace(accounts.new_realm(name, now()), mfa_mode=mode)
     with server.db.write() as conn:
-        realm = accounts.create_realm(conn, name, now())
-        if mode is not None:
-            accounts.set_mfa_mode(conn, realm, mode)
+        realms.add_realm(conn, realm)
+        realms.set_names(conn, realm.id, [name])
         found = realms.find_realm(conn, realm.id)
     assert found is not None
     return found
@@ -68,14 +71,26 @@ def make_api(server: Server, identifier: str = API, **changes: object) -> Api:
     api = Api(random_id(24, accounts.HEX), identifier, identifier, now(), ("read:things", "write:things"))
     api = replace(api, **({"allow_offline_access": True} | changes))  # type: ignore[arg-type]
     with server.db.write() as conn:
-        return accounts.create_api(server, conn, api, now())
+        apis.add_api(conn, api)
+        signing.ensure_keys(server, conn, api.signing_alg, now())
+    return api
+
+
+def grant_scopes(server: Server, client_id: str, identifier: str, *scopes: str) -> None:
+    """Let a client ask for an API for itself."""
+    with server.db.write() as conn:
+        api = apis.find_api(conn, identifier)
+        assert api is not None
+        client_grants.remove_client_grant_on(conn, client_id, api.id)
+        grant = ClientGrant(f"cgr_{random_id(16)}", client_id, api.id, identifier, scopes, now())
+        client_grants.add_client_grant(conn, grant)
 
 
 def make_user(server: Server, realm: Realm, email: str, password: str = PASSWORD, **profile: object) -> User:
     password_hash = accounts.hash_new_password(server, password)
-    user = accounts.new_user(realm, now(), **({"email": email, "email_verified": True} | profile))
+    user = accounts.new_user(realm, now(), **({"email": email, "email_verified": True} | profile))  # type: ignore[arg-type]
     with server.db.write() as conn:
-        accounts.create_user(conn, user, password_hash)
+        user_rows.add_user(conn, replace(user, password_hash=password_hash, password_form=FORM))
     return user
 
 

@@ -93,9 +93,9 @@ def create(
             lifetime,
             offline,
         )
-        accounts.create_api(ctx.server, conn, api, ctx.now)
+        accounts.create_api(conn, ctx, api)
         if is_default:
-            tenant.update_tenant(conn, default_audience=identifier)
+            accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_audience=identifier)
     show(_view(api), as_json)
 
 
@@ -120,14 +120,15 @@ def update(
     with opened() as ctx, ctx.db.write() as conn:
         api = _get(conn, identifier)
         if scopes:
-            rows.update_api(conn, api.id, scopes=list(scopes))
+            api = accounts.update_api(conn, ctx, api, scopes=scopes)
         if offline is not None:
-            rows.update_api(conn, api.id, allow_offline_access=offline)
+            accounts.update_api(conn, ctx, api, allow_offline_access=offline)
         if is_default is not None:
-            tenant.update_tenant(conn, default_audience=identifier if is_default else None)
+            audience = identifier if is_default else None
+            accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_audience=audience)
         if grant is not None:
             client = get_client(conn, grant[0])
-            accounts.grant_scopes(conn, client.id, identifier, tuple(grant[1].split()))
+            accounts.grant_scopes(conn, ctx, client.id, identifier, tuple(grant[1].split()))
 
 
 @apis.command()
@@ -138,8 +139,4 @@ def delete(identifier: str, yes: bool) -> None:
     confirm(f"Delete the API {identifier}?", yes)
     with opened() as ctx, ctx.db.write() as conn:
         api = _get(conn, identifier)
-        if api.is_system:
-            raise Failed("a system API cannot be deleted")
-        rows.remove_api(conn, api.id)
-        if tenant.get_tenant(conn).default_audience == identifier:
-            tenant.update_tenant(conn, default_audience=None)
+        accounts.remove_api(conn, ctx, api)

@@ -1,11 +1,8 @@
 """`belay clients`: applications."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from app import accounts
 from app.cli.shared import (
@@ -19,12 +16,11 @@ from app.cli.shared import (
     show_all,
     yes_option,
 )
-from app.crypto import random_id
 from app.grants.client_auth import ASSERTION_ALGORITHMS
 from app.store import clients as rows
 from app.store import realms
-from app.store.clients import Client, ClientKey
-from app.store.refresh_families import LONGEST_LEEWAY, revoke_families_of_client
+from app.store.clients import Client
+from app.store.refresh_families import LONGEST_LEEWAY
 
 LEEWAY = click.IntRange(0, int(LONGEST_LEEWAY.total_seconds()))
 
@@ -58,7 +54,8 @@ def clients() -> None:
 def list_(as_json: bool) -> None:
     """List the applications."""
     with opened() as ctx, ctx.db.read() as conn:
-        found = [_view(client, rows.list_origins(conn, client.id)) for client in rows.list_clients(conn)]
+        known = [client for client in rows.list_clients(conn) if not client.is_global]
+        found = [_view(client, rows.list_origins(conn, client.id)) for client in known]
     show_all(found, ("name", "client_id", "app_type", "auth_method", "enabled"), as_json)
 
 
@@ -135,21 +132,13 @@ def create(
             trusts_forwarded_ip=trust_forwarded_ip,
             refresh_leeway_seconds=leeway,
         )
-        secret = accounts.create_client(conn, client, origins)
+        secret = accounts.create_client(conn, ctx, client, origins)
         if public_key is not None:
-            pem = public_key.read_text("ascii")
-            try:
-                is_rsa = isinstance(load_pem_public_key(pem.encode()), RSAPublicKey)
-            except ValueError:
-                is_rsa = False
-            if not is_rsa:
-                raise Failed(f"{public_key} is not a public RSA key in PEM")
-            rows.add_client_key(
-                conn, client.id, ClientKey(f"cred_{random_id(22)}", name, key_alg, pem), ctx.now
-            )
+            pem = public_key.read_text("utf-8", errors="replace")
+            accounts.add_key(conn, ctx, client, name=name, pem=pem, alg=key_alg)
         for realm_name in realm_names:
             realm = get_realm(conn, realm_name)
-            realms.set_clients_of(conn, realm.id, [*realms.list_clients_of(conn, realm.id), client.id])
+            accounts.set_clients(conn, ctx, realm, (*realms.list_clients_of(conn, realm.id), client.id))
     view = _view(client, list(origins))
     show(view | ({"client_secret": secret} if secret else {}), as_json)
 
@@ -178,26 +167,18 @@ def update(
     as_json: bool,
 ) -> None:
     """Change an application."""
-    secret = None
     with opened() as ctx, ctx.db.write() as conn:
         client = get_client(conn, client_id)
+        changed: dict[str, object] = {}
         if is_enabled is not None:
-            client = replace(client, is_enabled=is_enabled)
+            changed["is_enabled"] = is_enabled
         if grants:
-            client = replace(client, grant_types=accounts.grant_types_of(list(grants)))
+            changed["grant_types"] = accounts.grant_types_of(list(grants))
         if leeway is not None:
-            client = replace(client, refresh_leeway_seconds=leeway)
-        rows.update_client(
-            conn,
-            client.id,
-            is_enabled=client.is_enabled,
-            grant_types=list(client.grant_types),
-            refresh_leeway_seconds=client.refresh_leeway_seconds,
-        )
-        if origins:
-            rows.set_origins(conn, client.id, origins)
+            changed["refresh_leeway_seconds"] = leeway
+        client, secret = accounts.update_client(conn, ctx, client, origins=origins or None, **changed)
         if rotate_secret:
-            secret = accounts.rotate_secret(conn, client)
+            secret = accounts.rotate_secret(conn, ctx, client)
         view = _view(client, rows.list_origins(conn, client.id))
     show(view | ({"client_secret": secret} if secret else {}), as_json)
 
@@ -210,5 +191,4 @@ def delete(client_id: str, yes: bool) -> None:
     confirm(f"Delete the client {client_id}?", yes)
     with opened() as ctx, ctx.db.write() as conn:
         client = get_client(conn, client_id)
-        revoke_families_of_client(conn, client.id, ctx.now)
-        rows.remove_client(conn, client.id)
+        accounts.remove_client(conn, ctx, client)

@@ -12,10 +12,10 @@ import pyotp
 from app import accounts
 from app.cli.server import run
 from app.cli.shared import EXIT_NOT_READY, Failed, open_here
-from app.context import Server
+from app.context import Context, Server
 from app.crypto import owner_of, random_id
 from app.errors import Refusal
-from app.store import apis, authenticators, clients, realms, schema, tenant
+from app.store import authenticators, clients, schema, tenant
 from app.store.apis import Api
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
@@ -85,6 +85,7 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
         word: accounts.hash_new_password(server, word) for word in (employee_password, customer_password)
     }
     bob_secret, dora_secret = pyotp.random_base32(), pyotp.random_base32()
+    ctx = Context(server, now, ip="")
     with server.db.write() as conn:
         public = Client(
             PUBLIC_CLIENT, "Demo command line", "native", "none", now, accounts.grant_types_of(list(GRANTS))
@@ -97,8 +98,8 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
             now,
             accounts.grant_types_of([*GRANTS, "client_credentials"]),
         )
-        accounts.create_client(conn, public)
-        secret = accounts.create_client(conn, confidential) or ""
+        accounts.create_client(conn, ctx, public)
+        secret = accounts.create_client(conn, ctx, confidential) or ""
         orders = Api(
             random_id(24, accounts.HEX),
             API,
@@ -107,26 +108,26 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
             ("read:orders", "write:orders"),
             allow_offline_access=True,
         )
-        apis.add_api(conn, orders)
-        accounts.grant_scopes(conn, CONFIDENTIAL_CLIENT, API, ("read:orders",))
+        accounts.create_api(conn, ctx, orders)
+        accounts.grant_scopes(conn, ctx, CONFIDENTIAL_CLIENT, API, ("read:orders",))
         people = (
             ("employees", "always", employee_password, "bob@example.com", bob_secret),
             ("customers", "when_enrolled", customer_password, "dora@example.com", dora_secret),
         )
         for name, mode, password, enrolled, totp_secret in people:
-            realm = accounts.create_realm(conn, name, now)
-            accounts.set_mfa_mode(conn, realm, mode)
-            realms.set_clients_of(conn, realm.id, [PUBLIC_CLIENT, CONFIDENTIAL_CLIENT])
+            realm = accounts.create_realm(conn, ctx, accounts.new_realm(name, now))
+            accounts.set_mfa_mode(conn, ctx, realm, mode)
+            accounts.set_clients(conn, ctx, realm, (PUBLIC_CLIENT, CONFIDENTIAL_CLIENT))
             alice = accounts.new_user(realm, now, email=ALICE, email_verified=True, name=f"Alice of {name}")
             other = accounts.new_user(realm, now, email=enrolled, email_verified=True)
             for user in (alice, other):
-                accounts.create_user(conn, user, hashes[password])
+                accounts.create_user(conn, ctx, user, hashes[password])
             totp_id = f"totp|dev_{random_id()}"
             sealed = server.keyring.seal(totp_secret.encode(), owner_of("authenticators", totp_id))
             authenticators.add_authenticator(
                 conn, Authenticator(totp_id, other.id, "totp", now, sealed_secret=sealed, confirmed_at=now)
             )
-        tenant.update_tenant(conn, default_directory="customers")
+        accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory="customers")
     return {
         "API": API,
         "PUBLIC_CLIENT": PUBLIC_CLIENT,

@@ -31,7 +31,7 @@ def set_(realm: str, mode: str) -> None:
     """Set a realm's mode: never, when_enrolled, always, or inherit the tenant's."""
     with opened() as ctx, ctx.db.write() as conn:
         found = get_realm(conn, realm)
-        accounts.set_mfa_mode(conn, found, mode)
+        accounts.set_mfa_mode(conn, ctx, found, mode)
         ctx.facts.realm = found.name
         ctx.facts.details.update({"before": found.mfa_mode, "after": mode})
         audit.record(conn, ctx, "gd_tenant_update", "mfa_mode")

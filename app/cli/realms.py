@@ -62,12 +62,12 @@ def create(
 ) -> None:
     """Create a realm."""
     with opened() as ctx, ctx.db.write() as conn:
-        realm = accounts.create_realm(conn, name, ctx.now, kind=kind)
+        realm = accounts.create_realm(conn, ctx, accounts.new_realm(name, ctx.now, kind=kind))
         if mfa is not None:
-            accounts.set_mfa_mode(conn, realm, mfa)
-        rows.set_clients_of(conn, realm.id, [get_client(conn, c).id for c in client_ids])
+            realm = accounts.set_mfa_mode(conn, ctx, realm, mfa)
+        accounts.set_clients(conn, ctx, realm, tuple(get_client(conn, c).id for c in client_ids))
         if is_default:
-            tenant.update_tenant(conn, default_directory=name)
+            accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory=name)
         view = _view(get_realm(conn, name), name if is_default else None, list(client_ids))
     show(view, as_json)
 
@@ -91,15 +91,15 @@ def update(
     with opened() as ctx, ctx.db.write() as conn:
         realm = get_realm(conn, name)
         if is_enabled is not None:
-            rows.update_realm(conn, realm.id, is_enabled=is_enabled)
+            realm = accounts.update_realm(conn, ctx, realm, is_enabled=is_enabled)
         if brute_force is not None:
-            rows.update_realm(conn, realm.id, has_brute_force_protection=brute_force)
+            realm = accounts.update_realm(conn, ctx, realm, has_brute_force_protection=brute_force)
         if add_client or remove_client:
             known = set(rows.list_clients_of(conn, realm.id))
             known |= {get_client(conn, client_id).id for client_id in add_client}
-            rows.set_clients_of(conn, realm.id, sorted(known - set(remove_client)))
+            accounts.set_clients(conn, ctx, realm, tuple(known - set(remove_client)))
         if is_default:
-            tenant.update_tenant(conn, default_directory=realm.name)
+            accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory=realm.name)
 
 
 @realms.command()
@@ -110,6 +110,4 @@ def delete(name: str, yes: bool) -> None:
     confirm(f"Delete the realm {name} and everybody in it?", yes)
     with opened() as ctx, ctx.db.write() as conn:
         realm = get_realm(conn, name)
-        rows.remove_realm(conn, realm.id)
-        if tenant.get_tenant(conn).default_directory == realm.name:
-            tenant.update_tenant(conn, default_directory=None)
+        accounts.remove_realm(conn, ctx, realm)

@@ -110,7 +110,7 @@ def create(
                 phone_number=phone,
                 name=name,
             )
-            accounts.create_user(conn, user, password_hash)
+            accounts.create_user(conn, ctx, user, password_hash)
     show(_view(user) | ({"password": password} if generate else {}), as_json)
 
 

@@ -95,10 +95,10 @@ def authenticate(ctx: Context, credentials: Credentials) -> Authenticated:
         client = ctx.look_up(conn, clients.find_client, credentials.client_id)
     ctx.facts.client_id = client.id if client else None
     presented = digest(credentials.secret or "")
-    known = (client.secret_digests if client else ()) or (digest("nobody's"),)
-    # No short cut: every stored digest is compared.
-    matches = [hmac.compare_digest(presented, stored) for stored in known]
-    by_secret = credentials.secret is not None and any(matches)
+    own = client.secret_digests if client else ()
+    # No short cut: every stored digest is compared, and somebody's who is nobody where there is none.
+    matches = [hmac.compare_digest(presented, stored) for stored in own or (digest("nobody's"),)]
+    by_secret = credentials.secret is not None and bool(own) and any(matches)
     is_proven = client is not None and client.is_enabled
     if is_proven and client is not None and client.auth_method == "none":
         return Authenticated(client, by_secret=False)

@@ -4,7 +4,7 @@ from app import audit
 from app.context import Context
 from app.errors import AccessDenied
 from app.grants.grant import Grant, Param, TokenRequest
-from app.store import apis, signing_keys, tenant
+from app.store import client_grants, signing_keys, tenant
 from app.tokens import access, audience, scope, signing
 from app.tokens.issue import TokenSet
 
@@ -24,7 +24,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         if not wanted:
             raise AccessDenied(NO_AUDIENCE, reason="no_audience")
         target = audience.resolve(ctx, conn, wanted)
-        granted = ctx.look_up(conn, apis.find_client_grant, client.id, target.api_id)
+        granted = ctx.look_up(conn, client_grants.find_granted, client.id, target.api_id)
         signers = ctx.look_up(conn, signing_keys.list_signers)
     if granted is None:
         raise AccessDenied(NO_CLIENT_GRANT.format(audience=wanted), reason="no_client_grant")

@@ -58,7 +58,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     if not client.refresh_rotates:
         with ctx.db.write() as conn:
             idle = refresh.idle_end(client, ctx.now)
-            if not refresh_families.touch_family(conn, family.handle_digest, idle, ctx.now):
+            if not refresh_families.touch_family(conn, family.handle_digest, idle, refresh.seen(ctx)):
                 raise InvalidGrant(UNKNOWN, reason="family_ended")
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event)
@@ -142,7 +142,7 @@ def _rotate(
             new=presented_new.secret_digest,
             sealed_successor=sealed,
             idle_expires_at=refresh.idle_end(client, ctx.now),
-            now=ctx.now,
+            seen=refresh.seen(ctx),
         )
         if has_won:
             issue.save(conn, minted)

@@ -1,15 +1,14 @@
-"""APIs that tokens are for (Auth0: resource servers), and which client may ask for which scopes of them."""
+"""APIs that tokens are for (Auth0: resource servers)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
     Connection,
-    ForeignKey,
     Integer,
     Table,
     Text,
@@ -34,17 +33,10 @@ apis = Table(
     Column("token_seconds", Integer, nullable=False),
     Column("allow_offline_access", Boolean, nullable=False),
     Column("is_system", Boolean, nullable=False),
+    Column("enforces_policies", Boolean, nullable=False),
+    Column("descriptions", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
-    info=CONFIGURATION,
-)
-
-client_grants = Table(
-    "client_grants",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("api_id", Text, ForeignKey("apis.id", ondelete="CASCADE"), nullable=False),
-    Column("scopes", JSON, nullable=False),
     info=CONFIGURATION,
 )
 
@@ -61,16 +53,24 @@ class Api:
     token_seconds: int = 86400
     allow_offline_access: bool = False
     is_system: bool = False
+    enforces_policies: bool = False
+    """Scopes of a person are cut to the permissions that roles and administrators gave."""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    """Of the scopes that have one."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Members that are kept and shown, and that nothing here depends on."""
 
 
 _BY_IDENTIFIER = select(apis).where(apis.c.identifier == bindparam("identifier"))
-_GRANT = select(client_grants.c.scopes).where(
-    client_grants.c.client_id == bindparam("client_id"), client_grants.c.api_id == bindparam("api_id")
-)
 
 
 def find_api(conn: Connection, identifier: str) -> Api | None:
     row = conn.execute(_BY_IDENTIFIER, {"identifier": identifier}).first()
+    return value_of(Api, row) if row else None
+
+
+def find_api_by_id(conn: Connection, api_id: str) -> Api | None:
+    row = conn.execute(select(apis).where(apis.c.id == api_id)).first()
     return value_of(Api, row) if row else None
 
 
@@ -83,25 +83,9 @@ def add_api(conn: Connection, api: Api) -> None:
 
 
 def update_api(conn: Connection, api_id: str, **changes: object) -> None:
-    conn.execute(update(apis).where(apis.c.id == api_id).values(**changes))
+    if changes:
+        conn.execute(update(apis).where(apis.c.id == api_id).values(**changes))
 
 
 def remove_api(conn: Connection, api_id: str) -> None:
     conn.execute(delete(apis).where(apis.c.id == api_id))
-
-
-def find_client_grant(conn: Connection, client_id: str, api_id: str) -> tuple[str, ...] | None:
-    """The scopes that a client was granted on an API; None when it was granted nothing at all."""
-    row = conn.execute(_GRANT, {"client_id": client_id, "api_id": api_id}).first()
-    return tuple(row.scopes) if row else None
-
-
-def set_client_grant(
-    conn: Connection, grant_id: str, client_id: str, api_id: str, scopes: Sequence[str]
-) -> None:
-    conn.execute(
-        delete(client_grants).where(client_grants.c.client_id == client_id, client_grants.c.api_id == api_id)
-    )
-    conn.execute(
-        insert(client_grants).values(id=grant_id, client_id=client_id, api_id=api_id, scopes=list(scopes))
-    )

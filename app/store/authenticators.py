@@ -67,6 +67,10 @@ Index(
     postgresql_where=_is_code,
 )
 
+# For the purge of those that nobody confirmed.
+_is_pending = _C.confirmed_at.is_(None)
+Index("ix_authenticators_pending", _C.created_at, sqlite_where=_is_pending, postgresql_where=_is_pending)
+
 
 @dataclass(frozen=True)
 class Authenticator:
@@ -100,6 +104,12 @@ _OF_USER = (
 
 def list_authenticators(conn: Connection, user_id: str) -> list[Authenticator]:
     return [value_of(Authenticator, row) for row in conn.execute(_OF_USER, {"user_id": user_id})]
+
+
+def list_enrolled(conn: Connection, user_ids: Iterable[str]) -> set[str]:
+    """Who of these people has a confirmed second factor."""
+    of_them = _C.user_id.in_(list(user_ids)) & _C.confirmed_at.is_not(None) & (_C.kind != "recovery_code")
+    return set(conn.execute(select(_C.user_id).where(of_them).distinct()).scalars())
 
 
 def add_authenticator(conn: Connection, authenticator: Authenticator) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as insert_once
 
-from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of
+from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of, won
 
 clients = Table(
     "clients",
@@ -41,6 +42,8 @@ clients = Table(
     Column("refresh_leeway_seconds", Integer, nullable=False),
     Column("refresh_seconds", Integer),
     Column("refresh_idle_seconds", Integer),
+    Column("is_global", Boolean, nullable=False),
+    Column("settings", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     info=CONFIGURATION,
 )
@@ -95,6 +98,10 @@ class Client:
     refresh_leeway_seconds: int = 0
     refresh_seconds: int | None = 2592000
     refresh_idle_seconds: int | None = 1296000
+    is_global: bool = False
+    """The one that stands for all applications: shown to tools that ask for it, good for nothing else."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Members that are kept and shown, and that nothing here depends on."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ class ClientKey:
     name: str
     alg: str
     public_pem: str
+    created_at: datetime
 
 
 _BY_ID = select(clients).where(clients.c.id == bindparam("id"))
@@ -123,7 +131,12 @@ def add_client(conn: Connection, client: Client, origins: Iterable[str] = ()) ->
 
 
 def update_client(conn: Connection, client_id: str, **changes: object) -> None:
-    conn.execute(update(clients).where(clients.c.id == client_id).values(**changes))
+    if changes:
+        conn.execute(update(clients).where(clients.c.id == client_id).values(**changes))
+
+
+def has_global_client(conn: Connection) -> bool:
+    return conn.execute(select(clients.c.id).where(clients.c.is_global.is_(True))).first() is not None
 
 
 def remove_client(conn: Connection, client_id: str) -> None:
@@ -149,20 +162,16 @@ def list_clients_of_origin(conn: Connection, origin: str) -> Sequence[str]:
 
 def list_client_keys(conn: Connection, client_id: str) -> list[ClientKey]:
     found = select(client_keys).where(client_keys.c.client_id == client_id).order_by(client_keys.c.created_at)
-    return [ClientKey(row.id, row.name, row.alg, row.public_pem) for row in conn.execute(found)]
+    return [value_of(ClientKey, row) for row in conn.execute(found)]
 
 
-def add_client_key(conn: Connection, client_id: str, key: ClientKey, now: datetime) -> None:
-    conn.execute(
-        insert(client_keys).values(
-            id=key.id,
-            client_id=client_id,
-            name=key.name,
-            alg=key.alg,
-            public_pem=key.public_pem,
-            created_at=now,
-        )
-    )
+def add_client_key(conn: Connection, client_id: str, key: ClientKey) -> None:
+    conn.execute(insert(client_keys).values(client_id=client_id, **row_of(key)))
+
+
+def remove_client_key(conn: Connection, client_id: str, key_id: str) -> bool:
+    match = (client_keys.c.client_id == client_id) & (client_keys.c.id == key_id)
+    return won(conn.execute(delete(client_keys).where(match)))
 
 
 def consume_assertion(conn: Connection, client_id: str, jti: str, expires_at: datetime) -> bool:

@@ -77,9 +77,10 @@ class Database:
             yield conn
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, is_migration: bool = False) -> Iterator[Connection]:
         """One transaction, committed when the block ends and rolled back when it raises.
 
+        A migration of SQLite copies tables and drops the old ones; to foreign keys that would look like deletion.
         Raises TemporarilyUnavailable when the database is gone, locked, full or read-only.
         """
         if not self.is_sqlite:
@@ -96,6 +97,7 @@ class Database:
                 self._turn_among_processes(deadline),
                 _defined(),
                 self.engine.connect().execution_options(belay_write=True) as conn,
+                _foreign_keys(conn, on=not is_migration),
                 conn.begin(),
             ):
                 configuration.begin(conn)
@@ -158,6 +160,20 @@ def _defined() -> Iterator[None]:
         # The driver's text only: SQLAlchemy's carries the parameters.
         log.error("the database did not answer: %s", str(error.orig).strip().replace("\n", " "))
         raise TemporarilyUnavailable(reason="database_unavailable") from None
+
+
+@contextmanager
+def _foreign_keys(conn: Connection, *, on: bool) -> Iterator[None]:
+    """The switch has no effect inside a transaction, so it is thrown before."""
+    if on:
+        yield
+        return
+    driver: Any = conn.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _prepare_sqlite(engine: Engine, synchronous: str) -> None:

@@ -1,10 +1,12 @@
 """Realms: separate user directories. On the management wire a realm is a connection."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
     Connection,
@@ -34,6 +36,9 @@ realms = Table(
     Column("mfa_mode", Text),
     Column("is_enabled", Boolean, nullable=False),
     Column("has_brute_force_protection", Boolean, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("shown", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     info=CONFIGURATION,
 )
@@ -67,6 +72,36 @@ class Realm:
     is_enabled: bool
     has_brute_force_protection: bool
     created_at: datetime
+    options: dict[str, Any] = field(default_factory=dict)
+    """As the management API shows them; what logins depend on is read by properties below or has a column."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """The connection's `metadata`."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """Members that are kept and shown, and that nothing here depends on."""
+
+    @property
+    def wants_mfa(self) -> bool:
+        """The connection's own switch: without it the realm is exempt, as Auth0's `options.mfa.active` says."""
+        return _member(self.options, "mfa", "active") is not False
+
+    @property
+    def takes_passwords(self) -> bool:
+        return _member(self.options, "authentication_methods", "password", "enabled") is not False
+
+    @property
+    def needs_password_at_creation(self) -> bool:
+        behavior = _member(self.options, "authentication_methods", "password", "api_behavior")
+        return self.kind == "database" and self.takes_passwords and behavior != "optional"
+
+    def takes_identifier(self, name: str) -> bool:
+        """Whether `email`, `username` or `phone_number` is an attribute that people are found by."""
+        return _member(self.options, "attributes", name, "identifier", "active") is True
+
+
+def _member(found: Any, *path: str) -> Any:
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 _BY_ID = select(realms).where(realms.c.id == bindparam("id"))
@@ -133,11 +168,22 @@ def list_realms(conn: Connection) -> Sequence[Realm]:
 
 def add_realm(conn: Connection, realm: Realm) -> None:
     conn.execute(insert(realms).values(**row_of(realm)))
-    conn.execute(insert(realm_names).values(name=realm.name, realm_id=realm.id))
 
 
 def update_realm(conn: Connection, realm_id: str, **changes: object) -> None:
-    conn.execute(update(realms).where(realms.c.id == realm_id).values(**changes))
+    if changes:
+        conn.execute(update(realms).where(realms.c.id == realm_id).values(**changes))
+
+
+def list_names(conn: Connection, realm_id: str) -> list[str]:
+    found = select(realm_names.c.name).where(realm_names.c.realm_id == realm_id)
+    return list(conn.execute(found.order_by(realm_names.c.name)).scalars())
+
+
+def set_names(conn: Connection, realm_id: str, names: Sequence[str]) -> None:
+    """Raises sqlalchemy's IntegrityError when another realm has one of them."""
+    conn.execute(delete(realm_names).where(realm_names.c.realm_id == realm_id))
+    conn.execute(insert(realm_names), [{"name": name, "realm_id": realm_id} for name in dict.fromkeys(names)])
 
 
 def remove_realm(conn: Connection, realm_id: str) -> None:

@@ -50,9 +50,25 @@ refresh_families = Table(
     Column("rotated_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime),
     Column("idle_expires_at", UTCDateTime),
+    Column("initial_ip", Text),
+    Column("initial_user_agent", Text),
+    Column("last_ip", Text),
+    Column("last_user_agent", Text),
+    Column("labels", JSON),
     Column("revoked_at", UTCDateTime),
     Index("ix_refresh_families_user_client", "user_id", "client_id", "created_at"),
     Index("ix_refresh_families_expires_at", "expires_at"),
+    Index("ix_refresh_families_idle_expires_at", "idle_expires_at"),
+)
+
+
+_has_successor = refresh_families.c.sealed_successor.is_not(None)
+# For the purge, which must find the few without looking at all.
+Index(
+    "ix_refresh_families_successors",
+    refresh_families.c.rotated_at,
+    sqlite_where=_has_successor,
+    postgresql_where=_has_successor,
 )
 
 
@@ -75,6 +91,21 @@ class RefreshFamily:
     sealed_successor: str | None = field(default=None, repr=False)
     generation: int = 0
     revoked_at: datetime | None = None
+    initial_ip: str | None = None
+    initial_user_agent: str | None = None
+    last_ip: str | None = None
+    last_user_agent: str | None = None
+    labels: dict[str, object] | None = None
+    """The management API's `refresh_token_metadata`."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """When and from where a token was used."""
+
+    now: datetime
+    ip: str
+    user_agent: str
 
 
 _F = refresh_families.c
@@ -101,12 +132,19 @@ _ROTATE = (
         generation=_F.generation + 1,
         rotated_at=bindparam("now"),
         idle_expires_at=bindparam("idle"),
+        last_ip=bindparam("ip"),
+        last_user_agent=bindparam("user_agent"),
     )
 )
 _TOUCH = (
     update(refresh_families)
     .where(_F.handle_digest == bindparam("handle"), *_IS_LIVE)
-    .values(idle_expires_at=bindparam("idle"))
+    .values(
+        idle_expires_at=bindparam("idle"),
+        rotated_at=bindparam("now"),
+        last_ip=bindparam("ip"),
+        last_user_agent=bindparam("user_agent"),
+    )
 )
 _REVOKE = (
     update(refresh_families)
@@ -154,7 +192,7 @@ def rotate_family(
     new: str,
     sealed_successor: str | None,
     idle_expires_at: datetime | None,
-    now: datetime,
+    seen: Seen,
 ) -> bool:
     """Put the successor in the place of the newest token; only the first of parallel uses wins."""
     values = {
@@ -163,16 +201,14 @@ def rotate_family(
         "new": new,
         "sealed": sealed_successor,
         "idle": idle_expires_at,
-        "now": now,
+        **row_of(seen),
     }
     return won(conn.execute(_ROTATE, values))
 
 
-def touch_family(
-    conn: Connection, handle_digest: str, idle_expires_at: datetime | None, now: datetime
-) -> bool:
+def touch_family(conn: Connection, handle_digest: str, idle_expires_at: datetime | None, seen: Seen) -> bool:
     """A use without rotation; False when the family was revoked or has run out meanwhile."""
-    return won(conn.execute(_TOUCH, {"handle": handle_digest, "idle": idle_expires_at, "now": now}))
+    return won(conn.execute(_TOUCH, {"handle": handle_digest, "idle": idle_expires_at, **row_of(seen)}))
 
 
 def revoke_family(conn: Connection, handle_digest: str, now: datetime) -> bool:
@@ -188,6 +224,11 @@ def revoke_families(conn: Connection, user_id: str, now: datetime) -> int:
 
 def revoke_families_of_client(conn: Connection, client_id: str, now: datetime) -> None:
     live = (_F.client_id == client_id) & _F.revoked_at.is_(None)
+    conn.execute(update(refresh_families).where(live).values(revoked_at=now, sealed_successor=None))
+
+
+def revoke_families_of_realm(conn: Connection, realm_id: str, now: datetime) -> None:
+    live = (_F.realm_id == realm_id) & _F.revoked_at.is_(None)
     conn.execute(update(refresh_families).where(live).values(revoked_at=now, sealed_successor=None))
 
 

@@ -51,7 +51,7 @@ def downgrade(db: Database, revision: str) -> None:
 def _run(db: Database, move, revision: str) -> None:  # type: ignore[no-untyped-def]
     """All steps in one transaction: a migration that fails leaves the schema as it was, on both databases."""
     config = _config()
-    with db.write() as conn:
+    with db.write(is_migration=True) as conn:
         lock_installation(conn)
         config.attributes["connection"] = conn
         move(config, revision)

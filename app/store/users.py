@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     ForeignKey,
     Integer,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 
 from app.identifiers import normal_key
-from app.store.base import UTCDateTime, metadata, row_of, value_of, won
+from app.store.base import UTCDateTime, count, metadata, row_of, value_of, won
 
 users = Table(
     "users",
@@ -60,7 +61,7 @@ identifiers = Table(
     "identifiers",
     metadata,
     Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True),
-    Column("key", Text, primary_key=True),
+    Column("key", Text, primary_key=True, index=True),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
@@ -121,8 +122,16 @@ def list_users(conn: Connection, realm_id: str, limit: int, after: str = "") -> 
 def add_user(conn: Connection, user: User) -> None:
     """Raises sqlalchemy's IntegrityError when an identifier is taken in the realm."""
     conn.execute(insert(users).values(**row_of(user)))
-    keys = {normal_key(text) for text in (user.email, user.username, user.phone_number) if text}
-    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in keys if key]
+    _add_keys(conn, user)
+
+
+def _keys(user: User) -> set[str]:
+    found = {normal_key(text) for text in (user.email, user.username, user.phone_number) if text}
+    return {key for key in found if key}
+
+
+def _add_keys(conn: Connection, user: User) -> None:
+    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in _keys(user)]
     if rows:
         conn.execute(insert(identifiers), rows)
 
@@ -167,6 +176,16 @@ def update_user(conn: Connection, user_id: str, **changes: object) -> None:
     conn.execute(update(users).where(users.c.id == user_id).values(**changes))
 
 
+def replace_user(conn: Connection, before: User, after: User) -> None:
+    """Raises sqlalchemy's IntegrityError when an identifier is taken in the realm."""
+    values = {name: value for name, value in row_of(after).items() if value != getattr(before, name)}
+    if values:
+        conn.execute(update(users).where(users.c.id == before.id).values(**values))
+    if _keys(before) != _keys(after):
+        conn.execute(delete(identifiers).where(identifiers.c.user_id == before.id))
+        _add_keys(conn, after)
+
+
 def remove_user(conn: Connection, user_id: str) -> None:
     conn.execute(delete(users).where(users.c.id == user_id))
 
@@ -182,3 +201,61 @@ def replace_hash(conn: Connection, user_id: str, old: str, new: str, form: str) 
     """The same password under today's cost; nothing happens when the password was changed meanwhile."""
     values = {"user_id": user_id, "old_hash": old, "new_hash": new, "form": form}
     conn.execute(_REHASH, values)
+
+
+# --- lists of the management API -----------------------------------------------------------------------------------
+
+SORTABLE = {
+    name: users.c[name]
+    for name in (
+        "email",
+        "username",
+        "phone_number",
+        "name",
+        "given_name",
+        "family_name",
+        "nickname",
+        "created_at",
+        "updated_at",
+        "last_login",
+        "logins_count",
+    )
+} | {"user_id": users.c.id}
+
+Condition = ColumnElement[bool]
+
+
+def search_users(
+    conn: Connection,
+    condition: Condition | None,
+    *,
+    limit: int,
+    offset: int = 0,
+    sort: str = "user_id",
+    is_descending: bool = False,
+) -> list[User]:
+    """People of all realms; `sort` is one of SORTABLE."""
+    column = SORTABLE[sort]
+    order = [column.desc() if is_descending else column, users.c.id]
+    found = select(users).order_by(*order).limit(limit).offset(offset)
+    if condition is not None:
+        found = found.where(condition)
+    return [value_of(User, row) for row in conn.execute(found)]
+
+
+def count_users(conn: Connection, condition: Condition | None, *, up_to: int) -> int:
+    found = select(users.c.id)
+    if condition is not None:
+        found = found.where(condition)
+    return count(conn, found, up_to=up_to)
+
+
+def list_users_by_email(conn: Connection, email: str) -> list[User]:
+    """In every realm, by the identifier that logins look up."""
+    key = normal_key(email)
+    if key is None:
+        return []
+    found = select(users).join(identifiers, identifiers.c.user_id == users.c.id)
+    found = found.where(identifiers.c.key == key, users.c.email.is_not(None)).order_by(users.c.id)
+    people = [value_of(User, row) for row in conn.execute(found)]
+    return [user for user in people if normal_key(user.email or "") == key]

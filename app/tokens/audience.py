@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
@@ -34,6 +35,10 @@ def userinfo_of(issuer: str) -> str:
     return issuer + "userinfo"
 
 
+def management_of(issuer: str) -> str:
+    return issuer + "api/v2/"
+
+
 def mfa_of(issuer: str) -> str:
     return issuer + "mfa/"
 
@@ -45,7 +50,7 @@ def resolve(ctx: Context, conn: Connection, requested: str) -> Audience:
         return Audience("userinfo", "", USERINFO_SECONDS)
     if requested in (mfa_of(issuer), mfa_of(issuer).rstrip("/")):
         return Audience("mfa", mfa_of(issuer), MFA_SECONDS, MFA_SCOPES, allow_offline_access=False)
-    api = ctx.look_up(conn, find_api, requested)
+    api = ctx.look_up(conn, find_api, _unaliased(issuer, requested))
     if api is None:
         raise AccessDenied(f"Service not found: {requested}", reason="unknown_audience")
     return Audience(
@@ -59,3 +64,15 @@ def resolve(ctx: Context, conn: Connection, requested: str) -> Audience:
         api.id,
         api.is_system,
     )
+
+
+def _unaliased(issuer: str, requested: str) -> str:
+    """The management API under whatever name a tool computes from the domain it was given: with and without scheme,
+    port and last slash. Any other audience is taken as it is.
+    """
+    own, asked = urlsplit(issuer), urlsplit(requested)
+    is_own_host = asked.hostname == own.hostname and asked.scheme in ("http", "https")
+    is_management = asked.path.rstrip("/") == urlsplit(management_of(issuer)).path.rstrip("/")
+    if is_own_host and is_management and not asked.query and not asked.fragment:
+        return management_of(issuer)
+    return requested

@@ -131,4 +131,8 @@ def _new_family(ctx: Context, grantee: Grantee, token: str) -> RefreshFamily:
         rotated_at=ctx.now,
         expires_at=refresh.absolute_end(grantee.client, ctx.now),
         idle_expires_at=refresh.idle_end(grantee.client, ctx.now),
+        initial_ip=ctx.ip,
+        initial_user_agent=ctx.user_agent[:300],
+        last_ip=ctx.ip,
+        last_user_agent=ctx.user_agent[:300],
     )

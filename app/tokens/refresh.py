@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from app.context import Context
 from app.crypto import SealBroken, digest, owner_of
 from app.store.clients import Client
-from app.store.refresh_families import RefreshFamily
+from app.store.refresh_families import RefreshFamily, Seen
 
 PREFIX = "v1."
 HANDLE_BYTES = 16
@@ -56,6 +56,10 @@ def idle_end(client: Client, now: datetime) -> datetime | None:
 
 def absolute_end(client: Client, now: datetime) -> datetime | None:
     return now + timedelta(seconds=client.refresh_seconds) if client.refresh_seconds else None
+
+
+def seen(ctx: Context) -> Seen:
+    return Seen(ctx.now, ctx.ip, ctx.user_agent[:300])
 
 
 def seal_successor(ctx: Context, client: Client, family: RefreshFamily, token: str) -> str | None:

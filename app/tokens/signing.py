@@ -155,6 +155,8 @@ def verify(
                 "verify_iat": False,
             },
         )
+    except jwt.InvalidAudienceError as error:
+        raise InvalidToken(reason="wrong_audience") from error
     except (jwt.PyJWTError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidToken(reason="bad_token") from error
     times = [claims[name] for name in ("exp", "iat")]

@@ -1,12 +1,13 @@
 """How answers look: JSON with the media types that SDKs insist on, refusals in OAuth's shape."""
 
+import http
 import json
 import logging
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from app.errors import InvalidRequest, MethodNotAllowed, NotFound, Refusal, ServerError
+from app.errors import InvalidRequest, InvalidToken, MethodNotAllowed, NotFound, Refusal, ServerError
 
 log = logging.getLogger("belay.web")
 
@@ -24,8 +25,28 @@ def answer(body: object, *, status: int = 200, media_type: str = JSON_UTF8) -> R
     return Response(json.dumps(body, separators=(",", ":")), status, content_type=media_type)
 
 
+MANAGEMENT = "/api/v2/"
+
+
+def _management_shape(refusal: Refusal) -> dict[str, object]:
+    """The envelope that management SDKs parse. A refused token has attributes in the place of a code."""
+    message = refusal.description or refusal.error
+    shape: dict[str, object] = {
+        "statusCode": refusal.status,
+        "error": http.HTTPStatus(refusal.status).phrase,
+        "message": message,
+    }
+    if isinstance(refusal, InvalidToken):
+        return shape | {"attributes": {"error": message}}
+    return shape | ({"errorCode": refusal.reason} if refusal.reason else {}) | refusal.extras
+
+
 def refuse(refusal: Refusal) -> Response:
     g.outcome = f"{refusal.error}:{refusal.reason}"
+    if request.path.startswith(MANAGEMENT):
+        response = answer(_management_shape(refusal), status=refusal.status)
+        response.headers.extend(refusal.headers)
+        return response
     body = {"error": refusal.error, "error_description": refusal.description} | refusal.extras
     media_type = JSON_BARE if request.path == "/oauth/token" else JSON_UTF8
     response = answer(body, status=refusal.status, media_type=media_type)

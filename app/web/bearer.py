@@ -16,6 +16,10 @@ def bearer_token() -> str | None:
     return token
 
 
+def has_authorization() -> bool:
+    return bool(request.headers.get("Authorization", "").strip())
+
+
 def unauthorized(reason: str) -> InvalidToken:
     """One answer for every token that does not open the door, whatever is wrong with it."""
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}

@@ -10,6 +10,7 @@ from flask import request
 from app.errors import InvalidRequest
 
 MAX_BYTES = 16 * 1024
+MAX_MANAGEMENT_BYTES = 600 * 1024
 MAX_MEMBERS = 50
 MAX_DEPTH = 20
 
@@ -62,7 +63,7 @@ def _form(raw: bytes) -> dict[str, object]:
 def _json(raw: bytes) -> dict[str, object]:
     try:
         members: Any = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=refuse_constant
         )
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not valid JSON.", reason="bad_json") from None
@@ -71,7 +72,7 @@ def _json(raw: bytes) -> dict[str, object]:
     return members
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 

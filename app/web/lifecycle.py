@@ -15,7 +15,7 @@ from flask import Flask, Response, current_app, g, request
 from app.context import Context, Server
 from app.gate import Gate
 from app.settings import Settings
-from app.web.body import MAX_BYTES
+from app.web.body import MAX_BYTES, MAX_MANAGEMENT_BYTES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,13 +38,19 @@ def through_gate(application: "WSGIApplication", gate: Gate) -> "WSGIApplication
         if environ.get("PATH_INFO") in QUIET:
             return application(environ, start_response)
         # The body is read before: a client that sends it slowly waits alone.
-        body = environ["wsgi.input"].read(MAX_BYTES + 1)
+        body = environ["wsgi.input"].read(_most_bytes(environ) + 1)
         environ["wsgi.input"] = BytesIO(body)
         environ["wsgi.input_terminated"] = True  # chunked bodies have no length
         with gate.inside():
             return application(environ, start_response)
 
     return run
+
+
+def _most_bytes(environ: "WSGIEnvironment") -> int:
+    """Large bodies are for those who bring a token; a stranger fills no memory."""
+    is_management = str(environ.get("PATH_INFO", "")).startswith("/api/v2/")
+    return MAX_MANAGEMENT_BYTES if is_management and environ.get("HTTP_AUTHORIZATION") else MAX_BYTES
 
 
 def server() -> Server:
@@ -101,6 +107,8 @@ def _end(response: Response) -> Response:
     if ctx is not None:
         headers["X-Request-ID"] = ctx.request_id
     headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in g.get("rate_headers", {}).items():
+        headers[name] = value
     if "Cache-Control" not in headers:
         headers["Cache-Control"] = "no-store"
         headers["Pragma"] = "no-cache"

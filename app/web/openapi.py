@@ -10,6 +10,7 @@ from app.grants.grant import Grant
 from app.web.answers import answer
 from app.web.body import MAX_BYTES
 from app.web.lifecycle import context
+from app.web.management import description
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -224,13 +225,14 @@ def document(issuer: str) -> Schema:
             "description": "The OAuth password grant that cannot skip the second factor.",
         },
         "servers": [{"url": issuer.rstrip("/")}],
-        "paths": _paths(),
+        "paths": _paths() | description.paths(),
         "components": {
             "schemas": {
                 "Error": ERROR,
                 "Tokens": TOKENS,
                 "Authenticator": AUTHENTICATOR,
                 "Enrollment": ENROLLMENT,
+                **description.schemas(),
             },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},

@@ -105,7 +105,7 @@ def test_realms_policies_clients_apis_and_people(run: Run) -> None:
     run("policy", "set", "staff", "never")
     assert json.loads(run("policy", "show", "staff", "--json").stdout)["effective_mode"] == "never"
     run("policy", "set", "staff", "sometimes", code=2)
-    assert "there is a realm staff already" in run("realms", "create", "staff", code=1).stderr
+    assert "the same name already exists" in run("realms", "create", "staff", code=1).stderr
     client = made(run, "clients", "create", "Back end", "--grant", "password", "--realm", "staff")
     assert len(str(client["client_secret"])) == 64
     shown = made(run, "clients", "show", str(client["client_id"]))

@@ -12,7 +12,7 @@ from freezegun.api import FrozenDateTimeFactory
 from werkzeug.test import TestResponse
 
 from app import accounts
-from app.context import Server
+from app.context import Context, Server
 from app.grants.client_auth import ASSERTION_TYPE, MAX_ASSERTION_CHARACTERS
 from app.store import clients
 from tests import making
@@ -35,7 +35,7 @@ from tests.jose import (
     token_of,
 )
 from tests.live import Live, form_request, serving
-from tests.making import APP_SECRET, MALLORY_SECRET, PASSWORD, Cast
+from tests.making import APP_SECRET, MALLORY_SECRET, PASSWORD, Cast, now
 from tests.wire import APP, Wire, refused
 
 PATHS = ("/oauth/token", "/oauth/revoke", "/mfa/challenge")
@@ -253,7 +253,7 @@ def test_two_secrets_are_alive_at_once_and_never_a_third(wire: Wire, server: Ser
         with server.db.write() as conn:
             client = clients.find_client(conn, "app")
             assert client is not None
-            secrets.append(accounts.rotate_secret(conn, client))
+            secrets.append(accounts.rotate_secret(conn, Context(server, now(), ip=""), client))
         alive = [proven(ask(wire, "/oauth/token", {"client_id": "app", "client_secret": s})) for s in secrets]
         assert alive == [False] * (len(secrets) - 2) + [True, True]
 
@@ -271,8 +271,8 @@ def test_a_disabled_client_is_refused_from_the_next_request_on(
 
 
 def test_a_secret_does_not_make_a_public_client_confidential(wire: Wire, server: Server, cast: Cast) -> None:
+    making.grant_scopes(server, "phone-app", making.API, "read:things")
     with server.db.write() as conn:
-        accounts.grant_scopes(conn, "phone-app", making.API, ("read:things",))
         clients.update_client(conn, "phone-app", secret_digests=list(cast.app.secret_digests))
     members: dict[str, Any] = {
         "grant_type": "client_credentials",

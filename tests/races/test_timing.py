@@ -53,7 +53,7 @@ def strangers(live: Live, cast: Cast) -> Mapping[str, str]:
     with server.db.write() as conn:
         realms.update_realm(conn, cast.staff.id, has_brute_force_protection=False)
         accounts.set_blocked(conn, context(live), blocked, True)
-        accounts.create_user(conn, passwordless, None)
+        accounts.create_user(conn, context(live), passwordless, None)
         accounts.remove_user(conn, context(live), deleted)
     return {
         "existing": "bob@example.com",

@@ -47,6 +47,6 @@ class Site:
         client = making.make_client(self.live.server, client_id, realm_names=names, **app_type)
         with self.live.server.db.write() as conn:
             clients.add_client_key(
-                conn, client.id, ClientKey(random_id(), "key", "RS256", public), making.now()
+                conn, client.id, ClientKey(random_id(), "key", "RS256", public, making.now())
             )
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -9,7 +9,6 @@ from auth0.authentication.exceptions import Auth0Error, RateLimitError, TokenVal
 from auth0.authentication.token_verifier import AsymmetricSignatureVerifier, TokenVerifier
 
 from app.crypto import random_id
-from app.store import apis
 from tests import making
 from tests.making import API, APP_SECRET, PASSWORD
 from tests.sdk.site import Site
@@ -65,14 +64,13 @@ def test_carries_the_mfa_token_to_the_second_step(site: Site, tokens: GetToken) 
 
 def test_gets_a_token_for_itself(site: Site) -> None:
     api, client_id = f"https://{random_id()}.example.com", random_id()
-    made = making.make_api(site.live.server, api)
+    making.make_api(site.live.server, api)
     making.make_client(site.live.server, client_id, secret=APP_SECRET)
     tokens = GetToken(site.domain, **(APP | {"client_id": client_id}))
     with pytest.raises(Auth0Error) as error:
         tokens.client_credentials(api)
     assert refused(error)[:2] == (403, "access_denied")
-    with site.live.server.db.write() as conn:
-        apis.set_client_grant(conn, random_id(), client_id, made.id, ["read:things"])
+    making.grant_scopes(site.live.server, client_id, api, "read:things")
     granted = tokens.client_credentials(api)
     assert set(granted) == {"access_token", "expires_in", "scope", "token_type"}
     assert granted["scope"] == "read:things"

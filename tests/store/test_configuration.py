@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, delete, select, update
 
-from app import accounts
 from app.context import Context, Server, open_server
 from app.store import apis, base, clients, configuration, realms, tenant
 from app.store.tenant import tenant as tenant_table
@@ -40,7 +39,10 @@ CHANGES: dict[str, tuple[Callable[[Connection, Cast], object], int]] = {
     "the client is gone": (lambda c, cast: clients.remove_client(c, cast.app.id), 401),
     "the realm is closed": (lambda c, cast: realms.update_realm(c, cast.staff.id, is_enabled=False), 400),
     "the realm is not for the client": (lambda c, cast: realms.set_clients_of(c, cast.staff.id, []), 400),
-    "the realm demands a factor": (lambda c, cast: accounts.set_mfa_mode(c, cast.staff, "always"), 403),
+    "the realm demands a factor": (
+        lambda c, cast: realms.update_realm(c, cast.staff.id, mfa_mode="always"),
+        403,
+    ),
     "another realm is the default": (
         lambda c, cast: tenant.update_tenant(c, default_directory=cast.guests.name),
         403,

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from freezegun.api import FrozenDateTimeFactory
 
-from app import accounts
 from app.context import Server
 from app.store import signing_keys
 from app.store.signing_keys import SigningKey
@@ -26,7 +25,7 @@ from app.tokens import signing
 from tests.conftest import NOON
 from tests.evidence import report
 from tests.jose import GONE, ISSUER, NOW, b64, changed, dumps, private_key, private_pem, public_jwk, token_of
-from tests.making import API, APP_SECRET, Cast, make_api
+from tests.making import API, APP_SECRET, Cast, grant_scopes, make_api
 from tests.wire import FULL, Wire, code_of
 
 USERINFO, MFA = ISSUER + "userinfo", ISSUER + "mfa/"
@@ -740,8 +739,7 @@ def test_no_forgery_is_an_mfa_token(wire: Wire, cast: Cast, for_mfa: Forge, port
 def test_real_tokens_open_only_their_own_door(
     wire: Wire, server: Server, cast: Cast, keys: Keys, port: int, clock: FrozenDateTimeFactory
 ) -> None:
-    with server.db.write() as conn:
-        accounts.grant_scopes(conn, "app", API, ("read:things",))
+    grant_scopes(server, "app", API, "read:things")
     full = wire.login(cast.alice_totp, **FULL)
     clock.tick(30)
     own = wire.login(cast.alice_totp, audience=MFA, scope=MFA_SCOPE)["access_token"]

@@ -16,7 +16,6 @@ import pytest
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from app import accounts
 from app.context import Server
 from app.errors import Refusal, wire_code
 from app.grants import GRANTS
@@ -29,7 +28,7 @@ from tests import making
 from tests.databases import KINDS, Templates
 from tests.evidence import report, size
 from tests.live import Live, raw_request, serving
-from tests.making import API, APP_SECRET, PASSWORD, Cast
+from tests.making import API, APP_SECRET, PASSWORD, Cast, grant_scopes
 from tests.wire import APP, Wire, bearer, code_of
 
 FORM = "application/x-www-form-urlencoded"
@@ -80,8 +79,7 @@ def nothing_written(server: Server) -> Iterator[None]:
 
 def good_requests(server: Server, wire: Wire, cast: Cast) -> dict[str, dict[str, Any]]:
     """For each grant a request that succeeds; a new grant must be added here before anything passes."""
-    with server.db.write() as conn:
-        accounts.grant_scopes(conn, "app", API, ("read:things",))
+    grant_scopes(server, "app", API, "read:things")
     asked = {"scope": "read:things", "audience": API}
     bob = wire.ok(wire.password("bob@example.com", **(asked | {"scope": "read:things offline_access"})))
     known = asked | {

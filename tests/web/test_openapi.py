@@ -32,7 +32,7 @@ def test_every_route_is_described_and_nothing_else(server: Server, wire: Wire) -
     app: Flask = create_app(server)
     routes = set()
     for rule in app.url_map.iter_rules():
-        path = re.sub(r"<(?:path:)?authenticator_id>", "{id}", rule.rule)
+        path = re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule.replace("authenticator_id", "id"))
         routes |= {(path, method.lower()) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     paths = wire.ok(wire.get("/openapi.json"))["paths"]
     assert routes == {(path, method) for path, operations in paths.items() for method in operations}

@@ -1,0 +1,64 @@
+"""What every change of an administrator leaves in the audit log: who, what, before and after, secrets masked."""
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app import audit
+from app.context import Context
+
+MASK = "********"
+
+
+def record(
+    conn: Connection, ctx: Context, what: str, subject: str, *, before: Any = None, after: Any = None
+) -> None:
+    """Write the event of a change, e.g. `client_updated` of a client id. Values are rows, dicts or lists."""
+    old, new = _shown(before), _shown(after)
+    if isinstance(old, dict) and isinstance(new, dict):
+        same = {name for name in old.keys() & new.keys() if old[name] == new[name]}
+        old = {name: value for name, value in old.items() if name not in same}
+        new = {name: value for name, value in new.items() if name not in same}
+    change: dict[str, object] = {"subject": subject}
+    change |= {name: value for name, value in (("before", old), ("after", new)) if value is not None}
+    audit.record(conn, ctx, "sapi", what, {"change": change})
+
+
+def differences(before: Any, after: Any) -> dict[str, Any]:
+    """The members in which two values of one kind differ, as they are afterwards."""
+    names = before.__dataclass_fields__
+    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+
+
+def _shown(value: Any) -> Any:
+    """As JSON; what a value does not show of itself (`repr=False`) is a secret here too."""
+    if hasattr(value, "__dataclass_fields__"):
+        shown = {f.name: getattr(value, f.name) if f.repr else MASK for f in fields(value)}
+        return {name: _shown(part) for name, part in shown.items() if part not in (None, (), {})}
+    if isinstance(value, dict):
+        return {str(name): MASK if is_secret(str(name)) else _shown(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(part) for part in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value
+
+
+_SECRET_WORDS = ("password", "secret", "token", "credential", "api_key", "apikey", "private", "authorization")
+_PLAIN = (
+    "token_lifetime",
+    "token_endpoint_auth_method",
+    "token_dialect",
+    "refresh_token",
+    "password_options",
+)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a member of that name is masked. Whole documents of settings carry many names; better one too many."""
+    lower = name.lower()
+    if lower.startswith(_PLAIN) or lower.endswith(("policy", "policies", "history", "dictionary", "_info")):
+        return False
+    return any(word in lower for word in _SECRET_WORDS) or lower in ("pass", "smtp_pass", "skey", "p12")

@@ -1,0 +1,172 @@
+"""People: accounts, passwords, blocks, and the end of their access.
+
+Whatever ends access ends it here completely: tokens, open logins and sessions go in the same transaction.
+"""
+
+import string
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from app import audit
+from app.accounts import changes
+from app.context import Context, Server
+from app.crypto import random_id
+from app.errors import Conflict, NotPossible
+from app.guards import brute_force
+from app.identifiers import is_phone_number, normal_key
+from app.passwords import FORM, PasswordUnusable, normal_form
+from app.store import authenticators, opaque_tokens, refresh_families, transactions, users
+from app.store.realms import Realm
+from app.store.users import User
+
+HEX = "0123456789abcdef"
+MIN_PASSWORD_CHARACTERS = 8
+TAKEN = "The user already exists."
+
+
+def new_user(realm: Realm, now: datetime, *, id: str | None = None, **profile: object) -> User:
+    """A user's value; nothing is stored. Raises NotPossible for unusable identifiers."""
+    user = User(id or f"auth0|{random_id(24, HEX)}", realm.id, now, now, **profile)  # type: ignore[arg-type]
+    check_identifiers(user)
+    return user
+
+
+def with_defaults(user: User) -> User:
+    """Name and nickname as Auth0 fills them in where nobody gave one."""
+    if user.email is None:
+        return user
+    return replace(user, name=user.name or user.email, nickname=user.nickname or user.email.partition("@")[0])
+
+
+def check_identifiers(user: User) -> None:
+    """Raises NotPossible."""
+    if not (user.email or user.username or user.phone_number):
+        raise NotPossible("a user needs an e-mail address, a username or a phone number")
+    for name in ("email", "username"):
+        text = getattr(user, name)
+        if text is not None and normal_key(text) is None:
+            raise NotPossible(f"this {name} cannot be used: {text!r}")
+    if user.email is not None and not (0 < user.email.find("@") < len(user.email) - 1):
+        raise NotPossible(f"this is not an e-mail address: {user.email!r}")
+    if user.phone_number is not None and not is_phone_number(user.phone_number):
+        raise NotPossible("a phone number is written like +491701234567")
+
+
+def hash_new_password(server: Server, password: str) -> str:
+    """Hash a password that is being set; before any transaction, because it takes a turn at the gate."""
+    try:
+        text = normal_form(password)
+    except PasswordUnusable as error:
+        raise NotPossible(str(error)) from None
+    if len(text) < MIN_PASSWORD_CHARACTERS:
+        raise NotPossible(f"a password has at least {MIN_PASSWORD_CHARACTERS} characters")
+    return server.passwords.hash(password)
+
+
+def create_user(conn: Connection, ctx: Context, user: User, password_hash: str | None) -> User:
+    """Raises Conflict when an identifier is taken."""
+    user = replace(user, password_hash=password_hash, password_form=FORM)
+    try:
+        users.add_user(conn, user)
+    except IntegrityError:
+        raise Conflict(TAKEN, reason="auth0_idp_error") from None
+    ctx.facts.user_id = user.id
+    changes.record(conn, ctx, "user_created", user.id, after=user)
+    return user
+
+
+def update_user(conn: Connection, ctx: Context, user: User, **changed: object) -> User:
+    """Change a profile, identifiers included. Blocking and passwords have functions of their own.
+
+    Raises Conflict when an identifier is taken, NotPossible when it cannot be one.
+    """
+    after = replace(user, updated_at=ctx.now, **changed)  # type: ignore[arg-type]
+    check_identifiers(after)
+    try:
+        users.replace_user(conn, user, after)
+    except IntegrityError:
+        raise Conflict(TAKEN, reason="auth0_idp_error") from None
+    ctx.facts.user_id = user.id
+    changes.record(conn, ctx, "user_updated", user.id, before=user, after=after)
+    return after
+
+
+def set_password(conn: Connection, ctx: Context, user: User, password_hash: str) -> None:
+    """Change a password: everything that was opened with the old one ends, failures are forgiven."""
+    users.update_user(
+        conn,
+        user.id,
+        password_hash=password_hash,
+        password_form=FORM,
+        last_password_reset=ctx.now,
+        tokens_valid_after=ctx.now,
+        updated_at=ctx.now,
+    )
+    end_access(conn, ctx, user)
+    brute_force.forget(conn, user)
+    ctx.facts.user_id = user.id
+    audit.record(conn, ctx, "scp")
+
+
+def set_blocked(conn: Connection, ctx: Context, user: User, is_blocked: bool) -> None:
+    users.update_user(conn, user.id, is_blocked=is_blocked, updated_at=ctx.now)
+    if is_blocked:
+        end_access(conn, ctx, user)
+    ctx.facts.user_id = user.id
+    what = "user_blocked" if is_blocked else "user_unblocked"
+    changes.record(
+        conn, ctx, what, user.id, before={"blocked": user.is_blocked}, after={"blocked": is_blocked}
+    )
+
+
+def end_access(conn: Connection, ctx: Context, user: User) -> None:
+    """Every refresh token, opaque token and open login of a person."""
+    refresh_families.revoke_families(conn, user.id, ctx.now)
+    opaque_tokens.remove_opaque_tokens(conn, user.id)
+    transactions.void_transactions(conn, user.id)
+
+
+def revoke_access(conn: Connection, ctx: Context, user: User, *, keeps_refresh_tokens: bool = False) -> None:
+    """End what a person is logged in with: access tokens are no longer taken here, refresh tokens end."""
+    if keeps_refresh_tokens:
+        opaque_tokens.remove_opaque_tokens(conn, user.id)
+    else:
+        users.update_user(conn, user.id, tokens_valid_after=ctx.now)
+        end_access(conn, ctx, user)
+    ctx.facts.user_id = user.id
+    audit.record(conn, ctx, "srrt", "access_revoked")
+
+
+def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
+    """Remove every authenticator of a person and end all access. Returns the kinds that were confirmed."""
+    users.update_user(conn, user.id, tokens_valid_after=ctx.now)
+    end_access(conn, ctx, user)
+    kinds = authenticators.remove_authenticators(conn, user.id)
+    ctx.facts.user_id = user.id
+    audit.record(conn, ctx, "gd_unenroll", "factors_reset", {"kinds": kinds})
+    return kinds
+
+
+def unblock(conn: Connection, ctx: Context, realm: Realm, username: str) -> int:
+    """Forget wrong passwords and guesses of a person, or of a name that nobody has."""
+    user = users.find_user_by_key(conn, realm.id, normal_key(username) or "")
+    forgotten = brute_force.unblock(conn, realm, user, username)
+    ctx.facts.user_id, ctx.facts.user_name = user.id if user else None, username
+    ctx.facts.realm = realm.name
+    audit.record(conn, ctx, "ublkdu")
+    return forgotten
+
+
+def remove_user(conn: Connection, ctx: Context, user: User) -> None:
+    end_access(conn, ctx, user)
+    users.remove_user(conn, user.id)
+    ctx.facts.user_id = user.id
+    audit.record(conn, ctx, "sdu")
+
+
+def initial_password() -> str:
+    """A random password to hand over once: 20 letters and digits."""
+    return random_id(20, string.ascii_letters + string.digits)
