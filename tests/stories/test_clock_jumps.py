@@ -14,12 +14,13 @@ from freezegun.api import FrozenDateTimeFactory
 from werkzeug.test import TestResponse
 
 from app import upkeep
+from app.store import clients
 from tests import making
 from tests.conftest import NOON
 from tests.databases import KINDS
 from tests.evidence import report, size
 from tests.making import Cast
-from tests.wire import APP, Wire
+from tests.wire import APP, Wire, refused
 
 pytestmark = pytest.mark.slow
 
@@ -272,3 +273,17 @@ def test_the_clock_jumps_in_the_middle_of_a_login(
         tried=f"{len(jumps)} jumps, {replays} used things again",
         held=f"{refusals} refusals, each as the lifetimes have it; 0 accepted twice, 0 5xx",
     )
+
+
+def test_a_clock_set_back_does_not_stretch_the_leeway(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    with wire.server.db.write() as conn:
+        clients.update_client(conn, "app", refresh_leeway_seconds=10)
+    parent = Wire.ok(wire.password("bob@example.com", scope="offline_access"))["refresh_token"]
+    clock.tick(timedelta(hours=1))
+    Wire.ok(wire.refresh(parent))
+    clock.tick(timedelta(seconds=-9))  # a worker whose clock is a little behind
+    Wire.ok(wire.refresh(parent))
+    clock.tick(timedelta(seconds=-1))
+    refused(wire.refresh(parent), 403, "invalid_grant")
