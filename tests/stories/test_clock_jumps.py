@@ -14,13 +14,16 @@ from freezegun.api import FrozenDateTimeFactory
 from werkzeug.test import TestResponse
 
 from app import upkeep
+from app.mfa import PENDING_LIMIT
 from app.store import clients
+from app.store.refresh_families import ACTIVE_LIMIT
+from app.store.transactions import OPEN_LIMIT
 from tests import making
 from tests.conftest import NOON
 from tests.databases import KINDS
 from tests.evidence import report, size
-from tests.making import Cast
-from tests.wire import APP, Wire, refused
+from tests.making import CAROLS_PASSWORD, Cast
+from tests.wire import APP, Wire, code_of, refused
 
 pytestmark = pytest.mark.slow
 
@@ -255,9 +258,7 @@ class Story:
 def test_the_clock_jumps_in_the_middle_of_a_login(
     wire: Wire, cast: Cast, clock: FrozenDateTimeFactory, database: str, position: str
 ) -> None:
-    share = size(
-        2, 1
-    )  # in the small run each database has every other jump, so that no combination is left out
+    share = size(2, 1)  # in the small run each database has every other jump, so that no combination is left out
     jumps = JUMPS[KINDS.index(database) % share :: share]
     refusals = replays = 0
     for jump in jumps:
@@ -287,3 +288,23 @@ def test_a_clock_set_back_does_not_stretch_the_leeway(
     Wire.ok(wire.refresh(parent))
     clock.tick(timedelta(seconds=-1))
     refused(wire.refresh(parent), 403, "invalid_grant")
+
+
+def test_what_was_left_open_before_the_clock_went_back_keeps_nobody_out(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    """Only so many open logins, enrolments and refresh tokens are kept, the newest: one that begins now is new."""
+    carol = {"username": "alice@example.com", "password": CAROLS_PASSWORD, "realm": "guests"}
+    bob = {"username": "bob@example.com", "scope": "offline_access"}
+    for _ in range(OPEN_LIMIT):
+        token = wire.mfa_token(**carol)
+    for _ in range(PENDING_LIMIT):
+        Wire.ok(wire.associate(token))
+    families = [Wire.ok(wire.password(**bob))["refresh_token"] for _ in range(ACTIVE_LIMIT)]
+    clock.tick(timedelta(days=-1))
+    token = wire.mfa_token(**carol)
+    secret = Wire.ok(wire.associate(token))["secret"]
+    Wire.ok(wire.otp(token, code_of(secret)))
+    Wire.ok(wire.refresh(Wire.ok(wire.password(**bob))["refresh_token"]))
+    alive = sum(wire.refresh(token).status_code == 200 for token in families)
+    assert alive == ACTIVE_LIMIT - 1, "the limit stands"
