@@ -258,9 +258,7 @@ class Story:
 def test_the_clock_jumps_in_the_middle_of_a_login(
     wire: Wire, cast: Cast, clock: FrozenDateTimeFactory, database: str, position: str
 ) -> None:
-    share = size(
-        2, 1
-    )  # in the small run each database has every other jump, so that no combination is left out
+    share = size(2, 1)  # in the small run each database has every other jump: no combination is left out
     jumps = JUMPS[KINDS.index(database) % share :: share]
     refusals = replays = 0
     for jump in jumps:
