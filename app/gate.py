@@ -11,6 +11,7 @@ never holds up those who do not need it.
 """
 
 import fcntl
+import logging
 import os
 import queue
 import threading
@@ -20,6 +21,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+
+log = logging.getLogger("belay.gate")
 
 T = TypeVar("T")
 
@@ -43,7 +46,7 @@ class Gate:
         self._files = [folder / f"slot-{number}" for number in range(slots)]
         self._wait_seconds = wait_seconds
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        self._owner = 0
+        self._owner = self._threads = 0
         self._starting = threading.Lock()
 
     @contextmanager
@@ -103,20 +106,38 @@ class Gate:
             return turn.result()  # it has begun: one hash more to wait
 
     def _start(self) -> None:
-        """Threads do not survive a fork, so they are started in the process that uses them."""
-        if self._owner == os.getpid():
+        """Threads do not survive a fork, so they are started in the process that uses them.
+
+        Raises GateFull when there is no thread or no descriptor to be had; the next request tries again.
+        """
+        if self._owner == os.getpid() and self._threads == len(self._files):
             return
         with self._starting:
             if self._owner != os.getpid():
-                for number in range(len(self._files)):
-                    threading.Thread(target=self._serve, args=(number,), name="hash", daemon=True).start()
+                self._threads = 0
                 self._owner = os.getpid()
+            try:
+                while self._threads < len(self._files):
+                    self._start_one(self._threads)
+                    self._threads += 1
+            except (OSError, RuntimeError) as error:
+                log.error("nothing can be hashed: %s", error)
+                raise GateFull from None
 
-    def _serve(self, number: int) -> None:
+    def _start_one(self, number: int) -> None:
         # Processes begin at different slots: as many workers as cores then seldom meet.
         first = (number + os.getpid()) % len(self._files)
-        order = self._files[first:] + self._files[:first]
-        slots = [os.open(file, os.O_RDWR | os.O_CREAT, 0o600) for file in order]
+        slots: list[int] = []
+        try:
+            for file in self._files[first:] + self._files[:first]:
+                slots.append(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+            threading.Thread(target=self._serve, args=(slots,), name="hash", daemon=True).start()
+        except (OSError, RuntimeError):
+            for slot in slots:
+                os.close(slot)
+            raise
+
+    def _serve(self, slots: list[int]) -> None:
         while True:
             turn, work = self._jobs.get()
             held = _take(slots, turn)

@@ -155,7 +155,7 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
             authenticators.replace_recovery_code(conn, new, ctx.now)
         else:
             authenticators.add_authenticator(conn, new)
-            authenticators.drop_oldest_pending(conn, bearer.user.id, PENDING_LIMIT)
+            authenticators.drop_oldest_pending(conn, new, PENDING_LIMIT)
             recovery = FACTORS["recovery_code"].enroll(ctx, bearer.user, **enrolling)
             if authenticators.add_first_recovery_code(conn, recovery.authenticator):
                 shown |= recovery.shown

@@ -4,6 +4,7 @@ The normal form is PRECIS OpaqueString (RFC 8265 4.2): what a phone and a deskto
 same bytes. Its name is kept beside each hash, so that it can change one day.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -11,15 +12,20 @@ from typing import TypeVar
 
 import precis_i18n
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.low_level import error_to_str
 
 from app.errors import TemporarilyUnavailable
 from app.gate import Gate, GateFull
+
+log = logging.getLogger("belay.passwords")
 
 FORM = "OpaqueString"
 MAX_CHARACTERS = 256  # code points, after which nobody types a password
 MAX_BYTES = 1024
 TOO_LONG = f"a password has at most {MAX_CHARACTERS} characters"
+
+NO_MEMORY = error_to_str(-22)  # libargon2's ARGON2_MEMORY_ALLOCATION_ERROR
 
 T = TypeVar("T")
 
@@ -50,6 +56,13 @@ def normal_form(password: str) -> str:
     return text
 
 
+def _check_memory(error: Exception) -> None:
+    """Without memory nobody can say whether a password is right. Raises TemporarilyUnavailable."""
+    if str(error) == NO_MEMORY:
+        log.error("a password could not be hashed: out of memory")
+        raise TemporarilyUnavailable(reason="out_of_memory") from None
+
+
 class Passwords:
     """Hashes and verifies. `milliseconds` is what one hash was measured to take at start."""
 
@@ -64,7 +77,7 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """Raises PasswordUnusable, TemporarilyUnavailable."""
-        return self._in_turn(partial(self._hasher.hash, normal_form(password)))
+        return self._in_turn(partial(self._hash, normal_form(password)))
 
     def verify(self, password: str, stored: str | None) -> Verdict:
         """Compare; without a stored hash the same work is done for nothing, so that time tells no names.
@@ -77,12 +90,20 @@ class Passwords:
             text, stored = "", None
         return self._in_turn(partial(self._compare, text, stored))
 
+    def _hash(self, text: str) -> str:
+        try:
+            return self._hasher.hash(text)
+        except HashingError as error:
+            _check_memory(error)
+            raise
+
     def _compare(self, text: str, stored: str | None) -> Verdict:
         try:
             self._hasher.verify(self._nobody if stored is None else stored, text)
         except VerifyMismatchError:
             return Verdict(False)
-        except (InvalidHashError, VerificationError):
+        except (InvalidHashError, VerificationError) as error:
+            _check_memory(error)
             return Verdict(False)
         if stored is None:
             return Verdict(False)

@@ -7,6 +7,7 @@ fi
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing faketime"
 if [ -n "$missing" ]; then
     echo "installing for the tests:$missing" >&2
     apt-get update -q >/dev/null

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -91,11 +92,12 @@ def serve(migrate: bool) -> None:
         accounts.install(server, datetime.now(UTC))
     except Refusal as error:
         raise Failed(f"the database does not answer ({error.reason})", EXIT_NOT_READY) from None
-    click.echo(
-        f"belay {version('belay')} at {server.settings.issuer}: {server.settings.workers} workers, "
-        f"one password hash takes {server.passwords.milliseconds:.1f} ms",
-        err=True,
-    )
+    with suppress(OSError):  # a log without room must not keep the server from starting
+        click.echo(
+            f"belay {version('belay')} at {server.settings.issuer}: {server.settings.workers} workers, "
+            f"one password hash takes {server.passwords.milliseconds:.1f} ms",
+            err=True,
+        )
     run(server)
 
 

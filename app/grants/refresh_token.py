@@ -116,9 +116,12 @@ def _check_alive(ctx: Context, family: RefreshFamily) -> None:
 
 
 def _is_within_leeway(ctx: Context, client: Client, family: RefreshFamily, presented: Presented) -> bool:
-    """A client whose answer got lost repeats the direct parent of the newest token, soon."""
+    """A client whose answer got lost repeats the direct parent of the newest token, soon.
+
+    A clock that was set back must not stretch that; of two servers whose clocks differ, one may be behind a little.
+    """
     leeway = timedelta(seconds=client.refresh_leeway_seconds)
-    return presented.secret_digest == family.parent_digest and ctx.now < family.rotated_at + leeway
+    return presented.secret_digest == family.parent_digest and abs(ctx.now - family.rotated_at) < leeway
 
 
 def _rotate(

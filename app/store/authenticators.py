@@ -131,10 +131,15 @@ def replace_recovery_code(conn: Connection, code: Authenticator, now: datetime) 
     add_authenticator(conn, replace(code, confirmed_at=now))
 
 
-def drop_oldest_pending(conn: Connection, user_id: str, limit: int) -> None:
-    pending = (_C.user_id == user_id) & _C.confirmed_at.is_(None) & (_C.kind != "recovery_code")
-    newest = select(_C.id).where(pending).order_by(_C.created_at.desc(), _C.id).limit(limit)
-    conn.execute(delete(authenticators).where(pending, _C.id.not_in(newest)))
+def drop_oldest_pending(conn: Connection, added: Authenticator, limit: int) -> None:
+    """Keep `limit` of a person's unconfirmed ones, the one just added in any case.
+
+    Of those added before the clock was set back each looks newer.
+    """
+    is_pending = _C.confirmed_at.is_(None) & (_C.kind != "recovery_code")
+    others = (_C.user_id == added.user_id) & (_C.id != added.id) & is_pending
+    newest = select(_C.id).where(others).order_by(_C.created_at.desc(), _C.id).limit(limit - 1)
+    conn.execute(delete(authenticators).where(others, _C.id.not_in(newest)))
 
 
 def remove_authenticator(conn: Connection, user_id: str, authenticator_id: str) -> bool:

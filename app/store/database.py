@@ -111,7 +111,11 @@ class Database:
         """A file lock for the workers among each other; whoever does not know of it still meets SQLite's own."""
         if self._lock_file is None:
             path = self._path.with_name(self._path.name + "-turn")
-            self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                self._lock_file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            except OSError as error:  # no descriptor left, no room for its name
+                log.error("the turn to write cannot be taken: %s", error.strerror)
+                raise TemporarilyUnavailable(reason="database_unavailable") from None
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:

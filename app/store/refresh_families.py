@@ -151,17 +151,14 @@ _REVOKE = (
     .where(_F.handle_digest == bindparam("handle"), _F.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"), sealed_successor=None)
 )
-_NEWEST = (
-    select(_F.handle_digest)
-    .where(_F.user_id == bindparam("user_id"), _F.client_id == bindparam("client_id"))
-    .order_by(_F.created_at.desc())
-    .limit(ACTIVE_LIMIT)
-)
-_DROP_OLDEST = delete(refresh_families).where(
+# The one that is added stays in any case: of those added before the clock was set back each looks newer.
+_OTHERS = (
     _F.user_id == bindparam("user_id"),
     _F.client_id == bindparam("client_id"),
-    _F.handle_digest.not_in(_NEWEST),
+    _F.handle_digest != bindparam("added"),
 )
+_NEWEST = select(_F.handle_digest).where(*_OTHERS).order_by(_F.created_at.desc()).limit(ACTIVE_LIMIT - 1)
+_DROP_OLDEST = delete(refresh_families).where(*_OTHERS, _F.handle_digest.not_in(_NEWEST))
 
 
 def hold_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
@@ -181,7 +178,8 @@ def find_family_with_user(conn: Connection, handle_digest: str) -> tuple[Refresh
 def add_family(conn: Connection, family: RefreshFamily) -> None:
     values = row_of(family)
     conn.execute(_ADD, values)
-    conn.execute(_DROP_OLDEST, {"user_id": family.user_id, "client_id": family.client_id})
+    others = {"user_id": family.user_id, "client_id": family.client_id, "added": family.handle_digest}
+    conn.execute(_DROP_OLDEST, others)
 
 
 def rotate_family(

@@ -64,15 +64,10 @@ class Transaction:
 _BY_DIGEST = select(transactions).where(transactions.c.token_digest == bindparam("digest"))
 _ADD = insert(transactions)
 _T = transactions.c
-_NEWEST = (
-    select(_T.id)
-    .where(_T.user_id == bindparam("user_id"), _T.consumed_at.is_(None))
-    .order_by(_T.created_at.desc(), _T.id)
-    .limit(OPEN_LIMIT)
-)
-_VOID_OLDEST = delete(transactions).where(
-    _T.user_id == bindparam("user_id"), _T.consumed_at.is_(None), _T.id.not_in(_NEWEST)
-)
+# The one that begins now stays in any case: of those begun before the clock was set back each looks newer.
+_OTHERS = (_T.user_id == bindparam("user_id"), _T.consumed_at.is_(None), _T.id != bindparam("added"))
+_NEWEST = select(_T.id).where(*_OTHERS).order_by(_T.created_at.desc(), _T.id).limit(OPEN_LIMIT - 1)
+_VOID_OLDEST = delete(transactions).where(*_OTHERS, _T.id.not_in(_NEWEST))
 _CONSUME = (
     update(transactions)
     .where(_T.id == bindparam("transaction_id"), _T.consumed_at.is_(None))
@@ -88,7 +83,7 @@ def find_transaction(conn: Connection, token_digest: str) -> Transaction | None:
 def add_transaction(conn: Connection, transaction: Transaction) -> None:
     values = row_of(transaction)
     conn.execute(_ADD, values)
-    conn.execute(_VOID_OLDEST, {"user_id": transaction.user_id})
+    conn.execute(_VOID_OLDEST, {"user_id": transaction.user_id, "added": transaction.id})
 
 
 def consume_transaction(conn: Connection, transaction_id: str, now: datetime) -> bool:

@@ -116,7 +116,7 @@ def signer_of(signers: dict[str, Signer], alg: str) -> Signer:
 
 
 def sign(ctx: Context, signer: Signer, claims: dict[str, object], *, typ: str = "JWT") -> str:
-    """Raises TemporarilyUnavailable when the private key cannot be opened."""
+    """Raises TemporarilyUnavailable when the private key cannot be opened or there is no memory to sign."""
     opened = ctx.server.private_keys
     if signer.kid not in opened:
         try:
@@ -126,7 +126,11 @@ def sign(ctx: Context, signer: Signer, claims: dict[str, object], *, typ: str = 
             raise TemporarilyUnavailable(reason="signing_key_unreadable") from None
         opened[signer.kid] = serialization.load_pem_private_key(pem, None)
     key = cast(Any, opened[signer.kid])
-    return jwt.encode(claims, key, algorithm=signer.alg, headers={"typ": typ, "kid": signer.kid})
+    try:
+        return jwt.encode(claims, key, algorithm=signer.alg, headers={"typ": typ, "kid": signer.kid})
+    except ValueError as error:  # OpenSSL without memory: what is signed here is ours and always fits the key
+        log.error("nothing can be signed: %s", error)
+        raise TemporarilyUnavailable(reason="signing_failed") from None
 
 
 def verify(

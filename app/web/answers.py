@@ -7,7 +7,15 @@ import logging
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from app.errors import InvalidRequest, InvalidToken, MethodNotAllowed, NotFound, Refusal, ServerError
+from app.errors import (
+    InvalidRequest,
+    InvalidToken,
+    MethodNotAllowed,
+    NotFound,
+    Refusal,
+    ServerError,
+    TemporarilyUnavailable,
+)
 
 log = logging.getLogger("belay.web")
 
@@ -69,12 +77,14 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _accident(error: Exception) -> Response:
-    """Our mistake: the client learns nothing, the log learns where. Never the text or the locals of the error,
-    which may hold what was sent.
+    """Our mistake, or no memory: the client learns nothing, the log learns where. Never the text or the locals of
+    the error, which may hold what was sent.
     """
     frames, where = error.__traceback__, []
     while frames is not None:
         where.append(f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}")
         frames = frames.tb_next
     log.error("unexpected %s at %s", type(error).__name__, " > ".join(where[-6:]))
+    if isinstance(error, MemoryError):
+        return refuse(TemporarilyUnavailable(reason="out_of_memory"))
     return refuse(ServerError(reason="accident"))

@@ -13,6 +13,7 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 
 from app.context import Context, Server
+from app.errors import TemporarilyUnavailable
 from app.gate import Gate
 from app.settings import Settings
 from app.web.body import MAX_BYTES, MAX_MANAGEMENT_BYTES
@@ -44,7 +45,26 @@ def through_gate(application: "WSGIApplication", gate: Gate) -> "WSGIApplication
         with gate.inside():
             return application(environ, start_response)
 
-    return run
+    def run_or_refuse(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            return run(environ, start_response)
+        except MemoryError:  # even the refusal found none; this one was made before
+            start_response("503 Service Unavailable", out_of_memory_headers)
+            return [out_of_memory]
+
+    refusal = TemporarilyUnavailable(reason="out_of_memory")
+    out_of_memory = b'{"error":"%b","error_description":"%b"}' % (
+        refusal.error.encode(),
+        refusal.description.encode(),
+    )
+    out_of_memory_headers = [
+        *refusal.headers.items(),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(out_of_memory))),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return run_or_refuse
 
 
 def _most_bytes(environ: "WSGIEnvironment") -> int:
