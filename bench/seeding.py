@@ -85,7 +85,7 @@ def lay(server: Server) -> Ground:
     return Ground(realm, unguarded, client, secret, now)
 
 
-def seed(server: Server, *, spent: int = 0) -> World:
+def seed(server: Server, *, spent: int) -> World:
     """One password for everybody, hashed once; and so many refresh tokens to come a second time."""
     ground = lay(server)
     plain = [f"plain{number}@example.com" for number in range(PLAIN)]
