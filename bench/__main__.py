@@ -10,37 +10,42 @@ from pathlib import Path
 
 from bench.figures import Figures
 from bench.goals import judge
+from bench.growth import BIG, SIZES, grow
 from bench.limit import CLOSING_SECONDS, LimitReached, within
 from bench.report import about, show, write
 from bench.rounds import MIX, ORDER, Plan, measure
 from bench.servers import serving, told_of
 
 CORES = 2
+GROWTH = "growth"
 LEAST_SECONDS = 30.0
-FULL_SECONDS = 720.0
+FULL_SECONDS, BIG_SECONDS = 720.0, 1800.0
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Belay against its goals.")
-    parser.add_argument("--quick", action="store_true", help="about a minute: no mix and one flood")
+    parser.add_argument("--quick", action="store_true", help="about a minute: no mix, one flood, no growth")
+    parser.add_argument("--big", action="store_true", help="growth to a million rows, too")
     parser.add_argument(
         "--db", default="sqlite", help="sqlite, or the URL of a PostgreSQL in which a database can be made"
     )
     parser.add_argument(
         "--limit",
         type=float,
-        default=FULL_SECONDS,
         metavar="SECONDS",
-        help=f"end by then, with what was measured so far (default {FULL_SECONDS:g})",
+        help=f"end by then, with what was measured so far (default {FULL_SECONDS:g}; with --big {BIG_SECONDS:g})",
     )
     parser.add_argument("--check", action="store_true", help="exit 1 where a goal is not met")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the ratios, and every round's figures"
     )
-    parser.add_argument("--only", choices=list(ORDER), metavar="WORKLOAD", help=", ".join(ORDER))
+    names = (*ORDER, GROWTH)
+    parser.add_argument("--only", choices=names, metavar="WORKLOAD", help=", ".join(names))
     asked = parser.parse_args()
     if asked.db != "sqlite" and not asked.db.startswith(("postgresql://", "postgresql+psycopg://")):
         parser.error("--db is sqlite or a postgresql:// address")
+    if asked.limit is None:
+        asked.limit = BIG_SECONDS if asked.big else FULL_SECONDS
     if asked.limit < LEAST_SECONDS:
         parser.error(f"--limit is at least {LEAST_SECONDS:g}: servers have to start and to end")
     return asked
@@ -78,9 +83,12 @@ def main() -> int:
 
 def _measure(asked: argparse.Namespace, deadline: float, found: Figures) -> Generator[str, None, None]:
     plan = plan_of(asked)
-    with serving(asked.db, reuse_tokens=plan.reuse_tokens) as servers:
-        for number in measure(servers, plan, deadline, found):
-            yield f"round {number} of {plan.rounds}"
+    if asked.only != GROWTH:
+        with serving(asked.db, reuse_tokens=plan.reuse_tokens) as servers:
+            for number in measure(servers, plan, deadline, found):
+                yield f"round {number} of {plan.rounds}"
+    if asked.only == GROWTH or not (asked.only or asked.quick):
+        yield from grow(asked.db, (*SIZES, BIG) if asked.big else SIZES, deadline, found)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.driver import HASH
 from bench.figures import Figures
 from bench.flood import ALONE, GOAL_FLOOD, beside
+from bench.growth import BIG, SIZES, size_name
 
 Look = Callable[[Figures], float | None]
 
@@ -61,6 +62,7 @@ def goals(*, is_sqlite: bool) -> list[Goal]:
         Goal("refresh p99 in flood / alone", _p99_over(paced, ALONE), at_most=2.0),
         Goal("logins/s in flood / 16 connections", _over(logins, "password"), 0.9),
         Goal("memory after 400 logins / after 200", _memory_grows, at_most=1.1),
+        *_growth_ratios(),
         Goal("mix, its hashes / two hashing threads", _over("mix hashes", HASH)),
         Goal("refresh reuse / refresh", _over("refresh reuse", "refresh")),
         Goal("refresh / one commit after the other", _over("refresh", "commit")),
@@ -74,10 +76,12 @@ def goals(*, is_sqlite: bool) -> list[Goal]:
         Goal("start to first answer", _once("start s"), at_most=0.7, unit="s"),
         Goal("memory (PSS) at start", _once("PSS at start MiB"), at_most=130, unit="MiB", digits=0),
         Goal("memory (PSS) after flood", _memory_after_flood, at_most=260, unit="MiB", digits=0),
+        *_purge_goals(),
     ]
 
 
 REFUSED = ("unknown user p50 ms", "wrong password p50 ms")
+GROWN = [size_name(rows) for rows in (*SIZES, BIG)]
 
 
 def judge(found: Figures, *, is_sqlite: bool) -> list[Verdict]:
@@ -87,12 +91,36 @@ def judge(found: Figures, *, is_sqlite: bool) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: verdict.goal.unit != "")
 
 
+def _growth_ratios() -> list[Goal]:
+    return [
+        Goal(f"{name} p50 with {size} rows / {GROWN[0]}", _grown(size, f"{name} / {GROWN[0]}"), at_most=1.3)
+        for size in GROWN[1:]
+        for name in ("refresh", "login")
+    ]
+
+
+def _purge_goals() -> list[Goal]:
+    return [
+        goal
+        for size in GROWN
+        for goal in (
+            Goal(f"purge, longest lock, {size} rows", _grown(size, "longest lock ms"), None, 20, "ms", 1),
+            Goal(f"purge, slowest step, {size} rows", _grown(size, "slowest step ms"), unit="ms", digits=1),
+            Goal(f"purge, {size} rows", _grown(size, "purged a second"), unit="rows/s", digits=0),
+        )
+    ]
+
+
 def _over(name: str, reference: str) -> Look:
     return lambda found: found.ratio(name, reference)
 
 
 def _once(name: str) -> Look:
     return lambda found: found.once.get(name)
+
+
+def _grown(size: str, name: str) -> Look:
+    return lambda found: found.growth.get(size, {}).get(name)
 
 
 def _p99_over(name: str, reference: str) -> Look:

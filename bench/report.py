@@ -37,6 +37,7 @@ KINDS = (
     "durable commit",
 )
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+GROWTH = ("refresh p50 ms", "login p50 ms", "purged a second", "longest lock ms", "slowest step ms")
 
 
 def show(verdicts: list[Verdict], found: Figures, about: dict[str, str]) -> None:
@@ -46,6 +47,8 @@ def show(verdicts: list[Verdict], found: Figures, about: dict[str, str]) -> None
         _show_rates(found)
     if found.latencies:
         _show_latencies(found)
+    if any("refresh p50 ms" in figures for figures in found.growth.values()):
+        _show_growth(found)
     for answer, number in sorted(found.unexpected.items()):
         print(f"unexpected: {number} x {answer}")
     print()
@@ -69,6 +72,16 @@ def _show_latencies(found: Figures) -> None:
             f"{len(found.latencies[kind]):>12}",
             *(f"{_number(values[name]):>9}" for name in PERCENTILES),
         )
+
+
+def _show_growth(found: Figures) -> None:
+    print(f"\n{'rows':<30}" + "".join(f"{name:>17}" for name in GROWTH))
+    for size, figures in found.growth.items():
+        _row(size, *(f"{_number(figures.get(name)):>17}" for name in GROWTH))
+        locks = [(ms, name) for name, ms in figures.items() if name.startswith("lock of ")]
+        if locks:
+            told = ", ".join(f"{name[8:-3]} {ms:.1f} ms" for ms, name in sorted(locks, reverse=True))
+            print(f"  transactions, median: {told}")
 
 
 def _row(*cells: str) -> None:
