@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import Literal
 
-from bench.reference import hash_for
+from bench.reference import commit_for, hash_for
 from bench.seeding import World
 from bench.wire import Measured, drive
 from bench.workloads import Workloads
@@ -16,9 +17,7 @@ CONNECTIONS = 16
 WARM_UP = 0.2  # of the measured time
 HASH = "hash"
 HASHING_THREADS = 2
-
-# Latency of single requests, not of a queue.
-FEW_CONNECTIONS = {"refused": 2}
+COMMITS: dict[str, Literal["NORMAL", "FULL"]] = {"commit": "NORMAL", "durable commit": "FULL"}
 
 PACED_RATE = 40.0
 PACED_CONNECTIONS = 40
@@ -30,19 +29,22 @@ class Job:
     port: int
     pids: tuple[int, ...]
     seconds: float
+    connections: int = CONNECTIONS
     flooding: int | None = None
     """Connections that log in beside the workload, which is paced then."""
 
 
-def _do(workloads: Workloads, job: Job) -> Measured:
-    if job.workload == HASH:
+def _do(workloads: Workloads, world: World, job: Job) -> Measured:
+    if job.workload == HASH or job.workload in COMMITS:
         cpu = time.process_time()
-        seconds, hashes = hash_for(HASHING_THREADS, job.seconds)
-        return Measured(seconds, {HASH: hashes}, cpu=time.process_time() - cpu)
+        if job.workload == HASH:
+            seconds, done = hash_for(HASHING_THREADS, job.seconds)
+        else:
+            seconds, done = commit_for(world.database_url, COMMITS[job.workload], job.seconds)
+        return Measured(seconds, {job.workload: done}, cpu=time.process_time() - cpu)
     script = workloads.scripts[job.workload]
     if job.flooding is None:
-        connections = FEW_CONNECTIONS.get(job.workload, CONNECTIONS)
-        scripts, paced, rate = [script() for _ in range(connections)], [], 0.0
+        scripts, paced, rate = [script() for _ in range(job.connections)], [], 0.0
     else:
         scripts = [workloads.password() for _ in range(job.flooding)]
         paced, rate = [script() for _ in range(PACED_CONNECTIONS)], PACED_RATE
@@ -65,7 +67,7 @@ def _serve(pipe: Connection, world: World) -> None:
         if job is None:
             return
         try:
-            pipe.send(_do(workloads, job))
+            pipe.send(_do(workloads, world, job))
         except Exception as error:
             pipe.send(f"{job.workload}: {type(error).__name__}: {error}")
         gc.collect()

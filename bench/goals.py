@@ -1,10 +1,12 @@
-"""What is asked of the figures. Ratios, because they hold on other machines; a few absolute ones beside them."""
+"""What is asked of the figures. Ratios first, because they hold on other machines; absolute figures beside them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.driver import HASH
-from bench.rounds import FLOOD, Figures
+from bench.figures import Figures
+from bench.flood import ALONE, GOAL_FLOOD, beside
+from bench.growth import BIG, SIZES, size_name
 
 Look = Callable[[Figures], float | None]
 
@@ -15,6 +17,9 @@ class Goal:
     look: Look
     at_least: float | None = None
     at_most: float | None = None
+    """Neither: the figure is shown, and nothing is asked of it."""
+    unit: str = ""
+    """Empty for a ratio."""
     digits: int = 2
 
 
@@ -29,17 +34,21 @@ class Verdict:
         return (low is None or self.value >= low) and (high is None or self.value <= high)
 
     def __str__(self) -> str:
-        low, high = self.goal.at_least, self.goal.at_most
+        low, high, unit = self.goal.at_least, self.goal.at_most, self.goal.unit
+        shown = f"{self.goal.name + (f', {unit}' if unit else ''):<44}{self.value:>8.{self.goal.digits}f}"
+        if low is None and high is None:
+            return shown
         if low is not None and high is not None:
             asked = f"{low:g} to {high:g}"
         else:
             asked = f"{low:g}" if low is not None else f"at most {high:g}"
         said = "ok" if self.is_met else "NOT MET"
-        return f"{self.goal.name:<38}{self.value:>8.{self.goal.digits}f}  {f'(goal {asked})':<18} {said}"
+        return f"{shown}  {f'(goal {asked})':<18} {said}"
 
 
 def goals(*, is_sqlite: bool) -> list[Goal]:
     """The database takes its part of a login, so PostgreSQL in its own process has other goals."""
+    paced, logins = beside(GOAL_FLOOD), f"{GOAL_FLOOD} logins in flight"
     return [
         Goal("password login / two hashing threads", _over("password", HASH), 0.90 if is_sqlite else 0.85),
         Goal("two-step login / two hashing threads", _over("two-step", HASH), 0.80),
@@ -50,30 +59,56 @@ def goals(*, is_sqlite: bool) -> list[Goal]:
         Goal("jwks / bare", _over("jwks", "bare"), 0.70),
         Goal("early error / bare", _over("early error", "bare"), 0.60),
         Goal("latency unknown user / wrong password", _over(*REFUSED), 0.9, 1.1),
-        Goal("refresh p99 in flood / alone", _flood_p99, at_most=2.0),
-        Goal("logins/s in flood / 16 connections", _over("flooding logins", "password"), 0.9),
-        Goal("refused in flood (503)", _once("refused in flood"), at_most=0, digits=0),
-        Goal(
-            "refreshes unanswered in flood",
-            _once(f"paced refreshes {FLOOD}: unanswered"),
-            at_most=0,
-            digits=0,
-        ),
-        Goal("refresh p99 in flood, ms", lambda found: found.p99_ms(FLOOD), at_most=50, digits=1),
-        Goal("CPU of a login beyond the hash, ms", _beyond_hash, at_most=1.5 if is_sqlite else 3.0),
-        Goal("start to first answer, s", _once("start s"), at_most=0.7),
-        Goal("memory (PSS) at start, MiB", _once("PSS at start MiB"), at_most=130, digits=0),
-        Goal("memory (PSS) after flood, MiB", _once("PSS after flood MiB"), at_most=260, digits=0),
+        Goal("refresh p99 in flood / alone", _p99_over(paced, ALONE), at_most=2.0),
+        Goal("logins/s in flood / 16 connections", _over(logins, "password"), 0.9),
+        Goal("memory after 400 logins / after 200", _memory_grows, at_most=1.1),
+        *_growth_ratios(),
+        Goal("mix, its hashes / two hashing threads", _over("mix hashes", HASH)),
+        Goal("refresh reuse / refresh", _over("refresh reuse", "refresh")),
+        Goal("refresh / one commit after the other", _over("refresh", "commit")),
+        Goal("refresh / one durable commit after the other", _over("refresh", "durable commit")),
+        Goal("refresh p99 beside 50 logins / alone", _p99_over(beside(50), ALONE)),
+        Goal("refresh p99 beside 400 logins / alone", _p99_over(beside(400), ALONE)),
+        Goal("refused in flood (503)", _once(f"{paced}: refused"), at_most=0, unit="answers", digits=0),
+        Goal("unanswered in flood", _once(f"{paced}: unanswered"), at_most=0, unit="refreshes", digits=0),
+        Goal("refresh p99 in flood", lambda found: found.p99_ms(paced), at_most=50, unit="ms", digits=1),
+        Goal("CPU of a login beyond the hash", _beyond_hash, at_most=1.5 if is_sqlite else 3.0, unit="ms"),
+        Goal("start to first answer", _once("start s"), at_most=0.7, unit="s"),
+        Goal("memory (PSS) at start", _once("PSS at start MiB"), at_most=130, unit="MiB", digits=0),
+        Goal("memory (PSS) after flood", _memory_after_flood, at_most=260, unit="MiB", digits=0),
+        *_purge_goals(),
     ]
 
 
 REFUSED = ("unknown user p50 ms", "wrong password p50 ms")
+GROWN = [size_name(rows) for rows in (*SIZES, BIG)]
 
 
 def judge(found: Figures, *, is_sqlite: bool) -> list[Verdict]:
-    """One verdict for each goal whose figures were measured."""
+    """One verdict for each goal whose figures were measured, ratios first."""
     looked = [(goal, goal.look(found)) for goal in goals(is_sqlite=is_sqlite)]
-    return [Verdict(goal, value) for goal, value in looked if value is not None]
+    verdicts = [Verdict(goal, value) for goal, value in looked if value is not None]
+    return sorted(verdicts, key=lambda verdict: verdict.goal.unit != "")
+
+
+def _growth_ratios() -> list[Goal]:
+    return [
+        Goal(f"{name} p50 with {size} rows / {GROWN[0]}", _grown(size, f"{name} / {GROWN[0]}"), at_most=1.3)
+        for size in GROWN[1:]
+        for name in ("refresh", "login")
+    ]
+
+
+def _purge_goals() -> list[Goal]:
+    return [
+        goal
+        for size in GROWN
+        for goal in (
+            Goal(f"purge, longest lock, {size} rows", _grown(size, "longest lock ms"), None, 20, "ms", 1),
+            Goal(f"purge, slowest step, {size} rows", _grown(size, "slowest step ms"), unit="ms", digits=1),
+            Goal(f"purge, {size} rows", _grown(size, "purged a second"), unit="rows/s", digits=0),
+        )
+    ]
 
 
 def _over(name: str, reference: str) -> Look:
@@ -84,9 +119,29 @@ def _once(name: str) -> Look:
     return lambda found: found.once.get(name)
 
 
-def _flood_p99(found: Figures) -> float | None:
-    alone, flood = found.p99_ms("alone"), found.p99_ms(FLOOD)
-    return flood / alone if alone and flood else None
+def _grown(size: str, name: str) -> Look:
+    return lambda found: found.growth.get(size, {}).get(name)
+
+
+def _p99_over(name: str, reference: str) -> Look:
+    def look(found: Figures) -> float | None:
+        one, other = found.p99_ms(name), found.p99_ms(reference)
+        return one / other if one and other else None
+
+    return look
+
+
+def _memory_after_flood(found: Figures) -> float | None:
+    """The most that any flood left behind."""
+    after = [mib for figures in found.rounds for name, mib in figures.items() if name.startswith("PSS after")]
+    return max(after, default=None)
+
+
+def _memory_grows(found: Figures) -> float | None:
+    """In the first round: memory that was taken once may stay."""
+    first = found.rounds[0] if found.rounds else {}
+    small, big = first.get("PSS after 200 logins MiB"), first.get("PSS after 400 logins MiB")
+    return big / small if small and big else None
 
 
 def _beyond_hash(found: Figures) -> float | None:

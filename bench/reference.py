@@ -1,4 +1,4 @@
-"""What the product is compared with: hashing alone, and Flask handlers that do next to nothing.
+"""What the product is compared with: hashing alone, commits alone, and Flask handlers that do next to nothing.
 
 `python -m bench.reference NAME PORT WORKERS THREADS` serves a handler with the product's server settings.
 """
@@ -6,6 +6,8 @@
 import sys
 import threading
 import time
+from datetime import UTC, datetime
+from typing import Literal
 
 from argon2 import PasswordHasher
 from flask import Flask, request
@@ -15,6 +17,8 @@ from granian.http import HTTP1Settings
 
 from app.cli.server import MAX_HEADER_BYTES
 from app.settings import DEFAULT_HASH_MEMORY_KIB, DEFAULT_HASH_TIME
+from app.store.database import Database
+from app.store.events import Event, add_event
 
 HASHER = PasswordHasher(time_cost=DEFAULT_HASH_TIME, memory_cost=DEFAULT_HASH_MEMORY_KIB, parallelism=1)
 PASSWORD = "correct horse battery staple"
@@ -65,6 +69,32 @@ def hash_for(threads: int, seconds: float) -> tuple[float, list[float]]:
     for thread in running:
         thread.join()
     return sum(took) / threads, hashes
+
+
+def commit_for(url: str, synchronous: Literal["NORMAL", "FULL"], seconds: float) -> tuple[float, list[float]]:
+    """One row of the audit log a transaction, one after the other, through the product's own engine.
+
+    FULL waits for the disk on SQLite too. PostgreSQL does as its server is set up, whatever is asked for here.
+    """
+    db = Database(url, sqlite_synchronous=synchronous)
+    clock = time.perf_counter
+    commits: list[float] = []
+    try:
+        _commit(db)  # the first one opens the connection
+        started = now = clock()
+        while now < started + seconds:
+            _commit(db)
+            before, now = now, clock()
+            commits.append(now - before)
+        return now - started, commits
+    finally:
+        db.dispose()
+
+
+def _commit(db: Database) -> None:
+    event = Event(datetime.now(UTC), "bench", "", "127.0.0.1", "bench")
+    with db.write() as conn:
+        add_event(conn, event)
 
 
 def main(name: str, port: int, workers: int, threads: int) -> None:

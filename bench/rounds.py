@@ -2,19 +2,19 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
-from bench.driver import HASH, Driver, Job
+from bench.driver import COMMITS, CONNECTIONS, HASH, WARM_UP, Driver, Job
+from bench.figures import OTHERS, Figures
+from bench.flood import flood
 from bench.processes import cpu_seconds, machine_seconds, tree
 from bench.servers import Running, Servers
+from bench.wire import Measured
 
 FLOOD = "flood"
-FLOOD_CONNECTIONS = 200
-PACED = "refresh"
-OTHERS = "taken by others %"
+MIX = "mix"
 
 # Weight in the time of a round. What is divided stands near what it is divided by.
 ORDER = {
@@ -25,13 +25,19 @@ ORDER = {
     "refused": 2.0,
     "bare": 0.6,
     "refresh": 1.2,
+    "commit": 0.3,
+    "durable commit": 0.3,
+    "refresh reuse": 0.5,
     "client_credentials": 0.8,
     "challenge": 0.8,
     "jwks": 0.6,
     "early error": 0.6,
+    MIX: 3.0,
     FLOOD: 0.0,
 }
-REFERENCES = (HASH, "bare+hash", "bare")
+REFERENCES = (HASH, "bare+hash", "bare", *COMMITS)
+FEW_CONNECTIONS = {"refused": 2}  # latency of single requests, not of a queue
+MOST_A_SECOND = 6000  # detections of reuse, far above what is expected of any machine with two cores
 
 
 @dataclass(frozen=True)
@@ -40,47 +46,26 @@ class Plan:
     seconds: float
     """Of a workload with weight 1."""
     flood_seconds: float
-    limit: float
+    floods: tuple[int, ...]
+    """Logins in flight."""
+    left_out: tuple[str, ...] = ()
     only: str | None = None
 
     @property
     def names(self) -> list[str]:
-        return [name for name in ORDER if self.only in (None, name) or name in REFERENCES]
+        left = [name for name in ORDER if name not in self.left_out]
+        if self.only is None:
+            return left
+        return [name for name in ORDER if name == self.only or (name in REFERENCES and name in left)]
+
+    @property
+    def reuse_tokens(self) -> int:
+        """As many as can be sent in the time."""
+        return int(self.rounds * self.seconds * ORDER["refresh reuse"] * (1 + WARM_UP) * MOST_A_SECOND)
 
 
-@dataclass
-class Figures:
-    rounds: list[dict[str, float]] = field(default_factory=list)
-    """By kind of answer: a second; and the processor milliseconds and median latency of each."""
-    paced: dict[str, list[float]] = field(default_factory=dict)
-    """Latencies of the paced refreshes `alone` and in the `flood`, all rounds together: a p99 needs many."""
-    once: dict[str, float] = field(default_factory=dict)
-    unexpected: dict[str, int] = field(default_factory=dict)
-    """Answers with another status, by kind and status."""
-
-    def surprise(self, answers: Counter[str]) -> None:
-        for name, number in answers.items():
-            self.unexpected[name] = self.unexpected.get(name, 0) + number
-
-    def middle(self, name: str) -> float | None:
-        values = [found[name] for found in self.rounds if name in found]
-        return median(values) if values else self.once.get(name)
-
-    def ratio(self, name: str, reference: str) -> float | None:
-        """The median of the rounds' ratios, which is not the ratio of the medians."""
-        both = [found for found in self.rounds if name in found and found.get(reference)]
-        return median(found[name] / found[reference] for found in both) if both else None
-
-    def p99_ms(self, which: str) -> float | None:
-        return percentile(self.paced.get(which, []), 0.99)
-
-
-def percentile(seconds: list[float], part: float) -> float | None:
-    return sorted(seconds)[min(len(seconds) - 1, int(len(seconds) * part))] * 1000 if seconds else None
-
-
-def measure(servers: Servers, plan: Plan, found: Figures) -> Iterator[int]:
-    """Fill in the figures; yields the number of each round that is done."""
+def measure(servers: Servers, plan: Plan, deadline: float, found: Figures) -> Iterator[int]:
+    """Fill in the figures; yields the number of each round that is done. Begins none that would end too late."""
     started = time.monotonic()
     found.once |= {
         "start s": median(servers.start_seconds),
@@ -91,9 +76,12 @@ def measure(servers: Servers, plan: Plan, found: Figures) -> Iterator[int]:
         others = _seconds_of_others()
         for number in range(plan.rounds):
             began = time.monotonic()
-            if began - started + longest > plan.limit and found.rounds:
+            if began + longest > deadline:
+                found.cut.append(f"{plan.rounds - number} of {plan.rounds} rounds")
                 return
-            found.rounds.append(_round(driver, servers, plan, found))
+            figures: dict[str, float] = {}
+            found.rounds.append(figures)  # before it is full: what a limit cuts off counts as far as it came
+            _round(driver, servers, plan, found, figures)
             longest = max(longest, time.monotonic() - began)
             spent = (_seconds_of_others() - others) / (time.monotonic() - started)
             found.once[OTHERS] = spent / (os.cpu_count() or 1) * 100
@@ -104,39 +92,37 @@ def _seconds_of_others() -> float:
     return machine_seconds() - cpu_seconds(tree(os.getpid()))
 
 
-def _round(driver: Driver, servers: Servers, plan: Plan, found: Figures) -> dict[str, float]:
-    figures: dict[str, float] = {}
+def _round(driver: Driver, servers: Servers, plan: Plan, found: Figures, figures: dict[str, float]) -> None:
     for name in plan.names:
         if name == FLOOD:
-            figures |= _flood(driver, servers, plan.flood_seconds, found)
+            flood(driver, servers.belay, plan.floods, plan.flood_seconds, found, figures)
             continue
         target = _target(servers, name)
-        measured = driver.run(Job(name, target.port, tuple(target.pids), ORDER[name] * plan.seconds))
-        answers = sum(map(len, measured.latencies.values()))
+        connections = FEW_CONNECTIONS.get(name, CONNECTIONS)
+        job = Job(name, target.port, tuple(target.pids), ORDER[name] * plan.seconds, connections)
+        measured = driver.run(job)
+        found.surprise(measured.unexpected)
+        if name == MIX:
+            _mix(measured, found, figures)
+            continue
         for kind, latencies in measured.latencies.items():
             figures[kind] = measured.rate(kind)
             figures[f"{kind} p50 ms"] = median(latencies) * 1000
             # Where two kinds take turns (the steps of a login), one stands for a whole turn.
-            share = len(latencies) if name != "refused" else answers
+            share = len(latencies) if name != "refused" else measured.answers
             figures[f"{kind} CPU ms"] = measured.cpu / share * 1000
-        found.surprise(measured.unexpected)
-    return figures
+
+
+def _mix(measured: Measured, found: Figures, figures: dict[str, float]) -> None:
+    """A login is one call of the mix, though it takes two requests."""
+    for kind, latencies in measured.latencies.items():
+        found.latencies.setdefault(kind, []).extend(latencies)
+        figures[kind] = measured.rate(kind)
+    calls = measured.answers - len(measured.latencies.get("mix mfa-otp", ()))
+    figures[MIX] = calls / measured.seconds
+    figures[f"{MIX} CPU ms"] = measured.cpu / calls * 1000
+    figures["mix hashes"] = measured.rate("mix password") + measured.rate("mix wrong password")
 
 
 def _target(servers: Servers, name: str) -> Running:
     return {"bare": servers.bare, "bare+hash": servers.bare_hash}.get(name, servers.belay)
-
-
-def _flood(driver: Driver, servers: Servers, seconds: float, found: Figures) -> dict[str, float]:
-    belay = servers.belay
-    for which, connections in (("alone", 0), (FLOOD, FLOOD_CONNECTIONS)):
-        job = Job(PACED, belay.port, tuple(belay.pids), seconds, flooding=connections)
-        measured = driver.run(job)
-        found.paced.setdefault(which, []).extend(measured.latencies.get(PACED, ()))
-        found.surprise(measured.unexpected)
-        asked = f"paced refreshes {which}: unanswered"
-        found.once[asked] = found.once.get(asked, 0) + measured.unanswered
-    found.once["PSS after flood MiB"] = belay.pss_mib()
-    refused = sum(n for kind, n in measured.unexpected.items() if kind.endswith(" 503"))
-    found.once["refused in flood"] = found.once.get("refused in flood", 0) + refused
-    return {"flooding logins": measured.rate("password")}

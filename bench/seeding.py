@@ -1,17 +1,20 @@
 """Fills a fresh database with the people and applications that the workloads need."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle, islice
 
 import pyotp
 
 from app import accounts
 from app.context import Context, Server
-from app.crypto import digest, owner_of, random_id, random_token
-from app.store import authenticators, clients, realms, schema, tenant
+from app.crypto import digest, random_id, random_token
+from app.store import clients, realms, schema, tenant
 from app.store.apis import Api
-from app.store.authenticators import Authenticator
 from app.store.clients import Client
+from app.store.realms import Realm
+from bench.crowd import add_families, add_people
 
 PASSWORD = "correct horse battery staple"
 API = "https://bench.example.com"
@@ -20,29 +23,44 @@ REALM = "people"
 OPEN_REALM = "unguarded"
 GRANTS = ["password", "password-realm", "mfa", "refresh_token", "client_credentials"]
 
+PLAIN = 256
+ENROLLED = 2000
+ABSENT = 400
+
 
 @dataclass(frozen=True)
 class World:
     """What the driver must know of the database."""
 
-    secret: str
-    plain: list[str]
+    secret: str = field(repr=False)
+    database_url: str = field(repr=False)
+    plain: list[str] = field(default_factory=list)
     """People without a second factor."""
-    enrolled: dict[str, str]
+    enrolled: dict[str, str] = field(default_factory=dict)
     """People with an authenticator app, and its secret."""
+    spent: list[str] = field(default_factory=list)
+    """Refresh tokens that were exchanged for others: each ends its family when it comes again."""
+    good: list[str] = field(default_factory=list)
+    """Refresh tokens that are the newest of their families."""
 
 
-def seed(server: Server, *, plain: int = 256, enrolled: int = 2000) -> World:
-    """One password for everybody, hashed once. `unguarded` counts no wrong passwords, so that load can send many."""
+@dataclass(frozen=True)
+class Ground:
+    """What stands in every database before the people come."""
+
+    realm: Realm
+    unguarded: Realm
+    client: Client
+    secret: str
+    now: datetime
+
+
+def lay(server: Server) -> Ground:
+    """Schema, keys, realms, application and API. `unguarded` counts no wrong passwords: load can send many."""
     now = datetime.now(UTC)
     schema.upgrade(server.db)
     accounts.install(server, now)
-    world = World(
-        random_token(),
-        [f"plain{number}@example.com" for number in range(plain)],
-        {f"enrolled{number}@example.com": pyotp.random_base32() for number in range(enrolled)},
-    )
-    password_hash = accounts.hash_new_password(server, PASSWORD)
+    secret = random_token()
     ctx = Context(server, now, ip="")
     with server.db.write() as conn:
         realm = accounts.create_realm(conn, ctx, accounts.new_realm(REALM, now, mfa_mode="when_enrolled"))
@@ -60,20 +78,36 @@ def seed(server: Server, *, plain: int = 256, enrolled: int = 2000) -> World:
             auth_method="client_secret_post",
             created_at=now,
             grant_types=accounts.grant_types_of(GRANTS),
-            secret_digests=(digest(world.secret),),
+            secret_digests=(digest(secret),),
         )
         clients.add_client(conn, client)
         accounts.grant_scopes(conn, ctx, CLIENT, API, ("read:things",))
         for found in (realm, unguarded):
             realms.set_clients_of(conn, found.id, [CLIENT])
-        known = accounts.new_user(unguarded, now, email=world.plain[0], email_verified=True)
-        accounts.create_user(conn, ctx, known, password_hash)
-        for email in (*world.plain, *world.enrolled):
-            user = accounts.new_user(realm, now, email=email, email_verified=True)
-            accounts.create_user(conn, ctx, user, password_hash)
-            if email in world.enrolled:
-                id = f"totp|dev_{random_id()}"
-                sealed = server.keyring.seal(world.enrolled[email].encode(), owner_of("authenticators", id))
-                row = Authenticator(id, user.id, "totp", now, sealed_secret=sealed, confirmed_at=now)
-                authenticators.add_authenticator(conn, row)
-    return world
+    return Ground(realm, unguarded, client, secret, now)
+
+
+def seed(server: Server, *, spent: int) -> World:
+    """One password for everybody, hashed once; and so many refresh tokens to come a second time."""
+    ground = lay(server)
+    plain = [f"plain{number}@example.com" for number in range(PLAIN)]
+    enrolled = {f"enrolled{number}@example.com": pyotp.random_base32() for number in range(ENROLLED)}
+    password_hash = accounts.hash_new_password(server, PASSWORD)
+    everybody = [*plain, *enrolled]
+    add_people(server, ground.realm, everybody, ground.now, password_hash=password_hash, totp=enrolled)
+    add_people(server, ground.unguarded, plain[:1], ground.now, password_hash=password_hash)
+    # People who never log in: a login lets somebody's oldest refresh tokens fall out.
+    absent = add_people(server, ground.realm, _names("absent", ABSENT), ground.now)
+    owners = islice(cycle(absent), spent)
+    tokens = add_families(server, ground.realm, ground.client, API, owners, ground.now)
+    return World(
+        ground.secret,
+        server.settings.database_url,
+        plain,
+        enrolled,
+        [again for again, _ in tokens],
+    )
+
+
+def _names(kind: str, number: int) -> Iterator[str]:
+    return (f"{kind}{index}@example.com" for index in range(number))

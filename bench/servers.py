@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
-from app.context import open_server
+from app.context import Server, open_server
 from app.settings import Settings
+from bench.limit import undisturbed
 from bench.processes import pss_mib, tree
 from bench.seeding import World, seed
 from bench.wire import request
@@ -50,12 +51,14 @@ class Running:
         return pss_mib(self.pids)
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        """Repeatable."""
+        with undisturbed():
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
 
 
 def start(command: list[str], port: int, log: Path, env: dict[str, str]) -> Running:
@@ -65,19 +68,27 @@ def start(command: list[str], port: int, log: Path, env: dict[str, str]) -> Runn
             command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
         )
     running = Running(process, port, 0.0)
-    while time.perf_counter() < started + 30:
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[0]} ended:\n{log.read_text()[-2000:]}")
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
-                sock.sendall(request("GET", "/healthz"))
-                if sock.recv(100).startswith(b"HTTP/1.1 "):
-                    running.start_seconds = time.perf_counter() - started
-                    return running
-        except OSError:
-            time.sleep(0.005)
-    running.stop()
-    raise TimeoutError(f"{command[0]} did not answer:\n{log.read_text()[-2000:]}")
+    try:
+        while time.perf_counter() < started + 30:
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[0]} ended:\n{log.read_text()[-2000:]}")
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+                    sock.sendall(request("GET", "/healthz"))
+                    if sock.recv(100).startswith(b"HTTP/1.1 "):
+                        running.start_seconds = time.perf_counter() - started
+                        return running
+            except OSError:
+                time.sleep(0.005)
+        raise TimeoutError(f"{command[0]} did not answer:\n{log.read_text()[-2000:]}")
+    except BaseException:
+        running.stop()
+        raise
+
+
+def _url(db: str) -> URL:
+    """With the product's driver; a plain postgresql:// would ask for another one."""
+    return make_url(db).set(drivername="postgresql+psycopg")
 
 
 @contextmanager
@@ -87,17 +98,28 @@ def database_url(db: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder / 'instance' / 'belay.db'}"
         return
     name = f"belay_bench_{uuid4().hex[:12]}"
-    # The product's driver; a plain postgresql:// would ask for another one.
-    url = make_url(db).set(drivername="postgresql+psycopg")
+    url = _url(db)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as conn:
         conn.execute(text(f"CREATE DATABASE {name}"))
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
-        with engine.connect() as conn:
+        with undisturbed(), engine.connect() as conn:
             conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         engine.dispose()
+
+
+def told_of(db: str) -> str:
+    """The database and what its commits wait for: without a disk behind them they are not durable."""
+    if db == "sqlite":
+        return "SQLite, which waits for the disk only in durable commits (BELAY_SQLITE_SYNCHRONOUS=NORMAL)"
+    engine = create_engine(_url(db))
+    with engine.connect() as conn:
+        names = ("server_version", "fsync", "synchronous_commit")
+        found = [f"{name} {conn.execute(text(f'SHOW {name}')).scalar_one()}" for name in names]
+    engine.dispose()
+    return f"PostgreSQL, {', '.join(found)}"
 
 
 @dataclass(frozen=True)
@@ -111,46 +133,72 @@ class Servers:
 
 
 @contextmanager
-def serving(db: str) -> Iterator[Servers]:
-    """All servers, up and idle; ended and removed with the block."""
+def fresh(db: str) -> Iterator[Settings]:
+    """How to run the product on a database of its own, which is removed with the block."""
     folder = Path(tempfile.mkdtemp(prefix="belay-bench-"))
-    clean = {n: v for n, v in os.environ.items() if not n.startswith("BELAY_")}
-    up: list[Running] = []
     try:
         with database_url(db, folder) as url:
-            port = free_port()
-            settings = Settings.model_validate(
-                {"instance": folder / "instance", "database_url": url, "port": port, "workers": WORKERS}
+            yield Settings.model_validate(
+                {
+                    "instance": folder / "instance",
+                    "database_url": url,
+                    "port": free_port(),
+                    "workers": WORKERS,
+                }
             )
-            server = open_server(settings)
-            try:
-                world = seed(server)
-            finally:
-                server.db.dispose()
-            env = clean | {
-                "BELAY_INSTANCE": str(settings.instance),
-                "BELAY_DATABASE_URL": url,
-                "PORT": str(port),
-                "WEB_CONCURRENCY": str(WORKERS),
-            }
-            starts = []
+    finally:
+        with undisturbed():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Server]:
+    """The product's functions in this process."""
+    server = open_server(settings)
+    try:
+        yield server
+    finally:
+        server.db.dispose()
+
+
+def serve(settings: Settings) -> Running:
+    """`belay serve`."""
+    env = _clean_environment() | {
+        "BELAY_INSTANCE": str(settings.instance),
+        "BELAY_DATABASE_URL": settings.database_url,
+        "PORT": str(settings.port),
+        "WEB_CONCURRENCY": str(settings.workers),
+    }
+    return start([str(BELAY), "serve"], settings.port, settings.instance.parent / "belay.log", env)
+
+
+def _clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("BELAY_")}
+
+
+@contextmanager
+def serving(db: str, *, reuse_tokens: int) -> Iterator[Servers]:
+    """All servers, up and idle; ended and removed with the block."""
+    up: list[Running] = []
+    with fresh(db) as settings:
+        with opened(settings) as server:
+            world = seed(server, spent=reuse_tokens)
+        try:
             for number in range(STARTS):
-                belay = start([str(BELAY), "serve"], port, folder / "belay.log", env)
-                starts.append(belay.start_seconds)
+                up.append(serve(settings))
                 time.sleep(SETTLE_SECONDS)  # the other worker may still be on its way up
                 if number < STARTS - 1:
-                    belay.stop()
-            up.append(belay)
+                    up[-1].stop()
+            starts = [belay.start_seconds for belay in up]
+            belay = up[-1]
             at_start = belay.pss_mib()
             for name in ("bare", "bare_hash"):
                 port = free_port()
                 command = [sys.executable, "-m", "bench.reference", name, str(port), str(WORKERS)]
                 command.append(str(settings.threads))
-                up.append(start(command, port, folder / f"{name}.log", clean))
-            try:
-                yield Servers(up[0], up[1], up[2], world, starts, at_start)
-            finally:
-                for running in up:
-                    running.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+                log = settings.instance.parent / f"{name}.log"
+                up.append(start(command, port, log, _clean_environment()))
+            yield Servers(belay, up[-2], up[-1], world, starts, at_start)
+        finally:
+            for running in up:
+                running.stop()
