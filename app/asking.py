@@ -61,7 +61,9 @@ def asking_again(ctx: Context, conn: Connection, client: Client, opened: Open) -
 def standing_of(asking: Asking, person: Person) -> Standing:
     confirmed = [a for a in person.owned if a.confirmed_at is not None]
     return Standing(
-        mode=effective_mode(asking.realm.mfa_mode, asking.tenant.mfa_policies),
+        mode=effective_mode(
+            asking.realm.mfa_mode, asking.tenant.mfa_policies, is_exempt=not asking.realm.wants_mfa
+        ),
         is_user_blocked=person.user.is_blocked,
         is_realm_enabled=asking.realm.is_enabled,
         is_realm_for_client=asking.is_realm_for_client,

@@ -74,12 +74,17 @@ def decide(standing: Standing) -> Decision:
     return Challenge(standing.usable_kinds) if is_enrolled else Enroll()
 
 
-def effective_mode(realm_mode: str | None, tenant_policies: tuple[str, ...]) -> Mode:
+def effective_mode(
+    realm_mode: str | None, tenant_policies: tuple[str, ...], *, is_exempt: bool = False
+) -> Mode:
     """A realm's mode, with the tenant's where it has none of its own.
 
     `inherit` is the tenant's policy exactly; where nobody wrote a policy, the stronger of it and `when_enrolled`.
-    An unknown word demands a second factor: a policy must not weaken by being misread.
+    An unknown word demands a second factor: a policy must not weaken by being misread. `is_exempt` is the switch in
+    the connection's own options, which overrides the rest as Auth0 has it.
     """
+    if is_exempt:
+        return "never"
     tenant: Mode = "always" if tenant_policies else "never"
     if realm_mode is None:
         return "always" if tenant == "always" else "when_enrolled"

@@ -20,6 +20,7 @@ from app.identifiers import is_phone_number, normal_key
 from app.passwords import FORM, PasswordUnusable, normal_form
 from app.store import authenticators, opaque_tokens, refresh_families, transactions, users
 from app.store.realms import Realm
+from app.store.refresh_families import RefreshFamily
 from app.store.users import User
 
 HEX = "0123456789abcdef"
@@ -138,6 +139,33 @@ def revoke_access(conn: Connection, ctx: Context, user: User, *, keeps_refresh_t
         end_access(conn, ctx, user)
     ctx.facts.user_id = user.id
     audit.record(conn, ctx, "srrt", "access_revoked")
+
+
+def revoke_refresh_tokens(conn: Connection, ctx: Context, families: list[RefreshFamily]) -> None:
+    for family in families:
+        refresh_families.revoke_family(conn, family.handle_digest, ctx.now)
+        opaque_tokens.remove_opaque_tokens_of_family(conn, family.handle_digest)
+        ctx.facts.user_id = family.user_id
+        audit.record(conn, ctx, "srrt", "", {"refresh_token": family.handle_digest})
+
+
+def revoke_refresh_tokens_of(
+    conn: Connection, ctx: Context, *, user_id: str | None = None, client_id: str | None = None
+) -> None:
+    """Every one of a person, of an application, or of one in the other."""
+    ended = refresh_families.revoke_where(conn, ctx.now, user_id=user_id, client_id=client_id)
+    ctx.facts.user_id = user_id
+    audit.record(conn, ctx, "srrt", "", {"ended": ended, "of_client": client_id})
+
+
+def label_refresh_token(
+    conn: Connection, ctx: Context, family: RefreshFamily, labels: dict[str, str]
+) -> None:
+    refresh_families.label_family(conn, family.handle_digest, labels)
+    ctx.facts.user_id = family.user_id
+    changes.record(
+        conn, ctx, "refresh_token_updated", family.handle_digest, before=family.labels, after=labels
+    )
 
 
 def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:

@@ -40,7 +40,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     if place.realm is None:
         raise InvalidRequest(UNKNOWN_REALM.format(name=name), reason="unknown_realm", event="f")
     ctx.facts.realm = place.realm.name
-    if not place.realm.is_enabled or not place.is_for_client:
+    if not place.realm.is_enabled or not place.realm.takes_passwords or not place.is_for_client:
         raise InvalidRequest(REALM_DISABLED, reason="realm_disabled", event="f")
     asking = Asking(
         client=client,

@@ -142,6 +142,17 @@ def drop_oldest_pending(conn: Connection, added: Authenticator, limit: int) -> N
     conn.execute(delete(authenticators).where(others, _C.id.not_in(newest)))
 
 
+def find_by_device(conn: Connection, device_id: str) -> Authenticator | None:
+    """By its whole id, or by the part behind the kind: the guardian's vocabulary names devices alone."""
+    is_it = _C.id.in_([f"{kind}|{device_id}" for kind in ("totp", "recovery-code")] + [device_id])
+    row = conn.execute(select(authenticators).where(is_it)).first()
+    return value_of(Authenticator, row) if row else None
+
+
+def rename_authenticator(conn: Connection, authenticator_id: str, name: str) -> None:
+    conn.execute(update(authenticators).where(_C.id == authenticator_id).values(name=name))
+
+
 def remove_authenticator(conn: Connection, user_id: str, authenticator_id: str) -> bool:
     match = (authenticators.c.id == authenticator_id) & (authenticators.c.user_id == user_id)
     return won(conn.execute(delete(authenticators).where(match)))

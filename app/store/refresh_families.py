@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
     Index,
@@ -55,6 +56,7 @@ refresh_families = Table(
     Column("last_ip", Text),
     Column("last_user_agent", Text),
     Column("labels", JSON),
+    Column("is_rotating", Boolean, nullable=False),
     Column("revoked_at", UTCDateTime),
     Index("ix_refresh_families_user_client", "user_id", "client_id", "created_at"),
     Index("ix_refresh_families_expires_at", "expires_at"),
@@ -95,8 +97,9 @@ class RefreshFamily:
     initial_user_agent: str | None = None
     last_ip: str | None = None
     last_user_agent: str | None = None
-    labels: dict[str, object] | None = None
+    labels: dict[str, str] | None = None
     """The management API's `refresh_token_metadata`."""
+    is_rotating: bool = True
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,44 @@ def revoke_families_of_client(conn: Connection, client_id: str, now: datetime) -
 def revoke_families_of_realm(conn: Connection, realm_id: str, now: datetime) -> None:
     live = (_F.realm_id == realm_id) & _F.revoked_at.is_(None)
     conn.execute(update(refresh_families).where(live).values(revoked_at=now, sealed_successor=None))
+
+
+def find_family(conn: Connection, handle_digest: str) -> RefreshFamily | None:
+    row = conn.execute(_BY_HANDLE, {"handle": handle_digest}).first()
+    return value_of(RefreshFamily, row) if row else None
+
+
+def list_families(
+    conn: Connection,
+    *,
+    user_id: str,
+    client_id: str | None = None,
+    now: datetime,
+    limit: int,
+    after: str = "",
+) -> list[RefreshFamily]:
+    """Of a person, those still good, in order of handles; with `after`, those behind that one."""
+    found = select(refresh_families).where(_F.user_id == user_id, _F.handle_digest > after, *_IS_LIVE)
+    if client_id is not None:
+        found = found.where(_F.client_id == client_id)
+    rows = conn.execute(found.order_by(_F.handle_digest).limit(limit), {"now": now})
+    return [value_of(RefreshFamily, row) for row in rows]
+
+
+def revoke_where(
+    conn: Connection, now: datetime, *, user_id: str | None = None, client_id: str | None = None
+) -> int:
+    """End the families of a person, of an application, or of one in the other; returns how many were live."""
+    ending = update(refresh_families).where(_F.revoked_at.is_(None))
+    if user_id is not None:
+        ending = ending.where(_F.user_id == user_id)
+    if client_id is not None:
+        ending = ending.where(_F.client_id == client_id)
+    return int(conn.execute(ending.values(revoked_at=now, sealed_successor=None)).rowcount)
+
+
+def label_family(conn: Connection, handle_digest: str, labels: dict[str, str]) -> None:
+    conn.execute(update(refresh_families).where(_F.handle_digest == handle_digest).values(labels=labels))
 
 
 def forget_successors(conn: Connection, before: datetime) -> None:

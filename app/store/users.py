@@ -172,6 +172,11 @@ def log_in(conn: Connection, user: User, ip: str, now: datetime) -> bool:
     return won(conn.execute(_LOGGED_IN, {**_as_seen(user), "ip": ip, "now": now}))
 
 
+def lock_user(conn: Connection, user_id: str) -> None:
+    """Changes of one person's factors come one after the other."""
+    conn.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
+
+
 def update_user(conn: Connection, user_id: str, **changes: object) -> None:
     conn.execute(update(users).where(users.c.id == user_id).values(**changes))
 

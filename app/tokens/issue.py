@@ -135,4 +135,5 @@ def _new_family(ctx: Context, grantee: Grantee, token: str) -> RefreshFamily:
         initial_user_agent=ctx.user_agent[:300],
         last_ip=ctx.ip,
         last_user_agent=ctx.user_agent[:300],
+        is_rotating=grantee.client.refresh_rotates,
     )

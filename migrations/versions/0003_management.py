@@ -116,6 +116,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("initial_user_agent", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("last_ip", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("last_user_agent", sa.Text(), nullable=True))
+        batch_op.add_column(
+            sa.Column("is_rotating", sa.Boolean(), nullable=False, server_default=sa.true())
+        )
         batch_op.add_column(sa.Column("labels", sa.JSON(), nullable=True))
 
     # Defaults were for the rows that are there; new rows bring their values.
@@ -131,6 +134,7 @@ def upgrade() -> None:
         ("realms", "options"),
         ("realms", "labels"),
         ("realms", "shown"),
+        ("refresh_families", "is_rotating"),
     ):
         with op.batch_alter_table(name) as table:
             table.alter_column(column, server_default=None)
@@ -144,6 +148,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table("refresh_families", schema=None) as batch_op:
         batch_op.drop_column("labels")
+        batch_op.drop_column("is_rotating")
         batch_op.drop_column("last_user_agent")
         batch_op.drop_column("last_ip")
         batch_op.drop_column("initial_user_agent")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 from flask import request
@@ -46,7 +46,8 @@ def read_query(model: type[BaseModel], args: MultiDict[str, str]) -> dict[str, o
         name = known.alias or name
         if name not in args:
             continue
-        many = get_origin(known.annotation) in (list, tuple)
+        kinds: list[Any] = [get_origin(kind) for kind in (known.annotation, *get_args(known.annotation))]
+        many = list in kinds
         values = [word for value in args.getlist(name) for word in value.split(",")]
         found[name] = values if many else args[name]
         _check(found[name])

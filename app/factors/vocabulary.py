@@ -1,0 +1,54 @@
+"""One thing, four names: ours, the guardian's, the authentication methods', and the import's.
+
+A factor that this server does not have yet keeps its name, so that settings of it can be shown and written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.context import Context
+from app.store.documents import find_document
+
+
+@dataclass(frozen=True)
+class Names:
+    kind: str
+    """Ours; empty for one that this server does not have."""
+    guardian: str
+    method: str
+    enrollment: str
+    """`auth_method` of a guardian enrolment."""
+    imported: str = ""
+    is_on_by_default: bool = False
+
+
+# In the order in which Auth0 lists them.
+NAMES = (
+    Names("", "sms", "phone", "sms", "phone"),
+    Names("", "push-notification", "push", "guardian"),
+    Names("totp", "otp", "totp", "authenticator", "totp", is_on_by_default=True),
+    Names("", "email", "email", "email", "email"),
+    Names("", "duo", "", "duo"),
+    Names("", "webauthn-roaming", "webauthn-roaming", "webauthn-roaming"),
+    Names("", "webauthn-platform", "webauthn-platform", "webauthn-platform"),
+    Names("recovery_code", "recovery-code", "recovery-code", "recovery-code", is_on_by_default=True),
+)
+BY_KIND = {names.kind: names for names in NAMES if names.kind}
+BY_GUARDIAN = {names.guardian: names for names in NAMES}
+
+DOCUMENT = "guardian/factors"
+
+
+def switches(written: object) -> dict[str, bool]:
+    """Which guardian factors are on: what an administrator wrote, else what a fresh server has."""
+    found = written if isinstance(written, Mapping) else {}
+    return {names.guardian: bool(found.get(names.guardian, names.is_on_by_default)) for names in NAMES}
+
+
+def enabled_kinds(ctx: Context, conn: Connection) -> frozenset[str]:
+    """Kinds of authenticator that people may enrol. Those that they have keep working."""
+    document = ctx.look_up(conn, find_document, DOCUMENT)
+    on = switches(document.content if document else None)
+    return frozenset(kind for kind, names in BY_KIND.items() if on[names.guardian])

@@ -1,0 +1,268 @@
+"""`/users/{id}/authentication-methods` and the older ways to somebody's second factors."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from sqlalchemy import Connection
+
+from app import accounts
+from app.accounts import changes, factors
+from app.errors import Missing, NotPossible
+from app.factors.vocabulary import BY_KIND
+from app.store import authenticators
+from app.store.authenticators import Authenticator
+from app.web.management.operation import Call, operation
+from app.web.management.paging import Paged, whole_page
+from app.web.management.schema import Body, Email, Phone, Text300
+from app.web.management.users import get_user
+from app.web.management.wire import timestamp
+
+UNKNOWN = "The authentication method could not be found."
+NOT_SERVED = "Authentication methods of this type cannot be made by this server yet."
+
+
+def view(known: Authenticator) -> dict[str, Any]:
+    """Never the secret."""
+    return {
+        "id": known.id,
+        "type": BY_KIND[known.kind].method,
+        "confirmed": known.confirmed_at is not None,
+        "name": known.name,
+        "created_at": timestamp(known.created_at),
+        "enrolled_at": timestamp(known.confirmed_at),
+        "last_auth_at": timestamp(known.last_used_at),
+    }
+
+
+def _listed(conn: Connection, user_id: str) -> list[Authenticator]:
+    get_user(conn, user_id)
+    return [
+        a
+        for a in authenticators.list_authenticators(conn, user_id)
+        if a.kind != "recovery_code" or a.confirmed_at is not None
+    ]
+
+
+def _find(conn: Connection, call: Call) -> Authenticator:
+    """Raises Missing."""
+    for known in _listed(conn, call.id):
+        if known.id == call.path["authentication_method_id"]:
+            return known
+    raise Missing(UNKNOWN, reason="inexistent_authentication_method")
+
+
+@operation("GET", "/users/{id}/authentication-methods", scopes="read:authentication_methods", query=Paged)
+def list_methods(call: Call) -> object:
+    """Second factors of a user, those that wait for their confirmation included"""
+    with call.ctx.db.read() as conn:
+        return whole_page(call.query, "authenticators", _listed(conn, call.id), view)
+
+
+@operation(
+    "GET",
+    "/users/{id}/authentication-methods/{authentication_method_id}",
+    scopes="read:authentication_methods",
+)
+def show_method(call: Call) -> object:
+    """A second factor of a user"""
+    with call.ctx.db.read() as conn:
+        return view(_find(conn, call))
+
+
+class Method(Body):
+    type: Literal["phone", "email", "totp"]
+    name: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    totp_secret: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    phone_number: Phone | None = None
+    email: Email | None = None
+    preferred_authentication_method: Literal["voice", "sms"] | None = None
+
+
+class NewMethod(Method):
+    type: Literal["phone", "email", "totp", "webauthn-roaming", "passkey"]  # type: ignore[assignment]
+    key_id: str | None = None
+    public_key: str | None = None
+    relying_party_identifier: str | None = None
+
+
+def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
+    if given.type != "totp":
+        raise NotPossible(NOT_SERVED, reason="operation_not_supported")
+    user = get_user(conn, call.id)
+    secret = factors.checked_secret(given.totp_secret)
+    new = factors.add_totp(conn, call.ctx, user, secret, given.name)
+    return view(new) | {"totp_secret": secret, "authentication_methods": []}
+
+
+@operation(
+    "POST",
+    "/users/{id}/authentication-methods",
+    scopes="create:authentication_methods",
+    ok=201,
+    body=NewMethod,
+)
+def create_method(call: Call) -> object:
+    """Give a user a second factor, confirmed from the start"""
+    with call.ctx.db.write() as conn:
+        return _made(call, conn, call.body)
+
+
+@operation(
+    "PUT",
+    "/users/{id}/authentication-methods",
+    scopes="update:authentication_methods",
+    body=Annotated[list[Method], Field(max_length=20)],
+)
+def replace_methods(call: Call) -> object:
+    """Put these second factors in the place of all that a user has"""
+    with call.ctx.db.write() as conn:
+        user = get_user(conn, call.id)
+        for known in authenticators.list_authenticators(conn, user.id):
+            authenticators.remove_authenticator(conn, user.id, known.id)
+        return [_made(call, conn, given) for given in call.body]
+
+
+class Changes(Body):
+    name: Text300 | None = None
+    preferred_authentication_method: Literal["voice", "sms"] | None = None
+
+
+@operation(
+    "PATCH",
+    "/users/{id}/authentication-methods/{authentication_method_id}",
+    scopes="update:authentication_methods",
+    body=Changes,
+)
+def update_method(call: Call) -> object:
+    """Name a second factor"""
+    with call.ctx.db.write() as conn:
+        known = _find(conn, call)
+        if call.body.name is not None:
+            known = factors.rename(conn, call.ctx, get_user(conn, call.id), known, call.body.name)
+        return view(known)
+
+
+@operation(
+    "DELETE",
+    "/users/{id}/authentication-methods/{authentication_method_id}",
+    scopes="delete:authentication_methods",
+    ok=204,
+)
+def delete_method(call: Call) -> object:
+    """Remove a second factor"""
+    with call.ctx.db.write() as conn:
+        factors.remove(conn, call.ctx, get_user(conn, call.id), _find(conn, call).id)
+    return None
+
+
+def _reset(call: Call) -> None:
+    with call.ctx.db.write() as conn:
+        accounts.reset_factors(conn, call.ctx, get_user(conn, call.id))
+
+
+@operation("DELETE", "/users/{id}/authentication-methods", scopes="delete:authentication_methods", ok=204)
+def delete_methods(call: Call) -> object:
+    """Remove every second factor of a user, and end what was opened with them"""
+    _reset(call)
+    return None
+
+
+@operation("DELETE", "/users/{id}/authenticators", scopes="delete:guardian_enrollments", ok=204)
+def delete_authenticators(call: Call) -> object:
+    """Remove every second factor of a user, and end what was opened with them"""
+    _reset(call)
+    return None
+
+
+@operation("DELETE", "/users/{id}/multifactor/{provider}", scopes="update:users", ok=204)
+def delete_multifactor(call: Call) -> object:
+    """Remove a user's authenticator apps (google-authenticator); duo has nothing to remove"""
+    if call.path["provider"] not in ("duo", "google-authenticator"):
+        text = "Path validation error: 'No enum match, expected duo or google-authenticator' on property provider."
+        raise NotPossible(text, reason="invalid_uri")
+    with call.ctx.db.write() as conn:
+        user = get_user(conn, call.id)
+        if call.path["provider"] == "google-authenticator":
+            factors.remove_kinds(conn, call.ctx, user, ("totp",))
+    return None
+
+
+@operation("POST", "/users/{id}/recovery-code-regeneration", scopes="update:users")
+def regenerate_recovery_code(call: Call) -> object:
+    """A new recovery code, shown this once"""
+    with call.ctx.db.write() as conn:
+        return {"recovery_code": factors.regenerate_recovery_code(conn, call.ctx, get_user(conn, call.id))}
+
+
+@operation(
+    "POST", "/users/{id}/multifactor/actions/invalidate-remember-browser", scopes="update:users", ok=204
+)
+def invalidate_remembered(call: Call) -> object:
+    """Forget remembered browsers; this server remembers none"""
+    with call.ctx.db.write() as conn:
+        changes.record(conn, call.ctx, "remembered_browsers_forgotten", get_user(conn, call.id).id)
+    return None
+
+
+# --- guardian enrolments -------------------------------------------------------------------------------------------
+
+
+def enrollment_view(known: Authenticator) -> dict[str, Any]:
+    return {
+        "id": known.id.partition("|")[2],
+        "status": "confirmed" if known.confirmed_at else "pending",
+        "type": BY_KIND[known.kind].enrollment,
+        "name": (known.name or "")[:20] or None,
+        "auth_method": BY_KIND[known.kind].enrollment,
+        "enrolled_at": timestamp(known.confirmed_at),
+        "last_auth": timestamp(known.last_used_at),
+    }
+
+
+@operation("GET", "/users/{id}/enrollments", scopes="read:users read:current_user")
+def list_enrollments(call: Call) -> object:
+    """Guardian enrolments of a user"""
+    with call.ctx.db.read() as conn:
+        return [enrollment_view(a) for a in _listed(conn, call.id) if a.kind != "recovery_code"]
+
+
+def _enrollment(conn: Connection, enrollment_id: str) -> Authenticator:
+    """By `dev_…` or `kind|dev_…`. Raises Missing."""
+    known = authenticators.find_by_device(conn, enrollment_id)
+    if known is None:
+        raise Missing("Enrollment not found.", reason="inexistent_enrollment")
+    return known
+
+
+@operation("GET", "/guardian/enrollments/{id}", scopes="read:guardian_enrollments")
+def show_enrollment(call: Call) -> object:
+    """A guardian enrolment"""
+    with call.ctx.db.read() as conn:
+        return enrollment_view(_enrollment(conn, call.id))
+
+
+@operation("DELETE", "/guardian/enrollments/{id}", scopes="delete:guardian_enrollments", ok=204)
+def delete_enrollment(call: Call) -> object:
+    """Remove a guardian enrolment"""
+    with call.ctx.db.write() as conn:
+        known = _enrollment(conn, call.id)
+        factors.remove(conn, call.ctx, get_user(conn, known.user_id), known.id)
+    return None
+
+
+OPERATIONS = (
+    list_methods,
+    show_method,
+    create_method,
+    replace_methods,
+    update_method,
+    delete_method,
+    delete_methods,
+    delete_authenticators,
+    delete_multifactor,
+    regenerate_recovery_code,
+    invalidate_remembered,
+    list_enrollments,
+    show_enrollment,
+    delete_enrollment,
+)

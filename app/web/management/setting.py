@@ -1,0 +1,80 @@
+"""A document of settings as operations: shown with defaults, replaced by PUT, merged by PATCH, secrets never shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from app import accounts
+from app.store import documents
+from app.web.management.operation import Call, Operation, operation
+
+
+@dataclass(frozen=True)
+class Setting:
+    path: str
+    body: type[BaseModel]
+    scopes: tuple[str, str]
+    """To read, and to write."""
+    default: dict[str, Any] = field(default_factory=dict)
+    methods: tuple[str, ...] = ("GET", "PUT")
+    secrets: tuple[str, ...] = ()
+    document: str = ""
+    """Its name where that is not the path: one document may have two addresses."""
+    is_shown: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.document or self.path.removeprefix("/")
+
+
+def content_of(call: Call, name: str) -> Any:
+    """What an administrator wrote; None where nobody did."""
+    with call.ctx.db.read() as conn:
+        found = call.ctx.look_up(conn, documents.find_document, name)
+    return None if found is None else found.content
+
+
+def put_content(call: Call, name: str, content: Any, secrets: dict[str, str] | None = None) -> None:
+    with call.ctx.db.write() as conn:
+        accounts.put_document(conn, call.ctx, name, content, secrets)
+
+
+def merged(old: Any, new: Any) -> Any:
+    """Objects merge at every level, anything else is replaced."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return old | {name: merged(old.get(name), part) for name, part in new.items()}
+
+
+def operations_of(setting: Setting) -> tuple[Operation, ...]:
+    return tuple(_operation(setting, method) for method in setting.methods)
+
+
+def _operation(setting: Setting, method: str) -> Operation:
+    handle = _show(setting) if method == "GET" else _write(setting, merges=method == "PATCH")
+    words = setting.path.strip("/").replace("/", " ")
+    handle.__name__ = f"{method.lower()}_{words.replace(' ', '_').replace('-', '_')}"
+    handle.__doc__ = f"{'Settings' if method == 'GET' else 'Change the settings'} of {words}"
+    read, write = setting.scopes
+    if method == "GET":
+        return operation(method, setting.path, scopes=read)(handle)
+    return operation(method, setting.path, scopes=write, body=setting.body)(handle)
+
+
+def _show(setting: Setting) -> Callable[[Call], object]:
+    return lambda call: setting.default | (content_of(call, setting.name) or {})
+
+
+def _write(setting: Setting, *, merges: bool) -> Callable[[Call], object]:
+    def write(call: Call) -> object:
+        given = call.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        secrets = {word: str(given.pop(word)) for word in setting.secrets if given.get(word) is not None}
+        content = given
+        if merges:
+            content = merged(setting.default | (content_of(call, setting.name) or {}), given)
+        put_content(call, setting.name, content, secrets or None)
+        return setting.default | content if setting.is_shown else {}
+
+    return write
