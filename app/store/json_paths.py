@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from app.store.dialects import ByDialect, bound
 
-_PLAIN = re.compile(r"[A-Za-z0-9 _.:@|-]+")
+_PLAIN = re.compile(r'[A-Za-z0-9 _.:@|"-]+')
 _NUMBER = re.compile(
     r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?"
 )  # what a double holds exactly, on both databases
@@ -57,7 +57,6 @@ def has_value(column: ColumnElement[object], path: Sequence[str], value: str) ->
     if value in _BOOLEANS:
         looked_for["boolean"] = _BOOLEANS[value]
         tests.append('(@.type() == "boolean" && @ == $boolean)')
-    is_only_text = len(tests) == 1
 
     def is_it(found: FromClause) -> ColumnElement[bool]:
         each = [and_(found.c.type == "text", found.c.value == bound(value))]
@@ -68,9 +67,11 @@ def has_value(column: ColumnElement[object], path: Sequence[str], value: str) ->
             each.append(found.c.type == bound(value))
         return or_(*each)
 
+    mentioned = [json.dumps(value)] if len(tests) == 1 else [value] if _is_written_alike(value) else []
     return _guarded(
         column,
-        [*path, value] if is_only_text else path,
+        path,
+        mentioned,
         _sqlite(column, path, is_it),
         _postgresql(column, path, " || ".join(tests), looked_for),
     )
@@ -85,7 +86,14 @@ def has_anything(column: ColumnElement[object], path: Sequence[str]) -> ColumnEl
         is_filled = and_(found.c.type.in_(["object", "array"]), found.c.value.not_in(["{}", "[]"]))
         return or_(found.c.type.in_(["text", "integer", "real", "true", "false"]), is_filled)
 
-    return _guarded(column, path, _sqlite(column, path, is_it), _postgresql(column, path, _IS_ANYTHING, {}))
+    return _guarded(
+        column, path, (), _sqlite(column, path, is_it), _postgresql(column, path, _IS_ANYTHING, {})
+    )
+
+
+def _is_written_alike(value: str) -> bool:
+    """Whether it has the same characters as text and as what it means: 1.50 has not, for it is kept as 1.5."""
+    return value in _BOOLEANS or value == str(_number(value))
 
 
 def _number(value: str) -> int | float | None:
@@ -97,12 +105,13 @@ def _number(value: str) -> int | float | None:
 
 def _guarded(
     column: ColumnElement[object],
+    path: Sequence[str],
     mentioned: Sequence[str],
     sqlite: ColumnElement[bool],
     postgresql: ColumnElement[bool],
 ) -> ColumnElement[bool]:
     """CASE, because only that has an order: first the cheap test, then the JSON that may be there."""
-    plain = [json.dumps(text) for text in mentioned if _PLAIN.fullmatch(text)]
+    plain = [text for text in (*mentioned, *map(json.dumps, path)) if _PLAIN.fullmatch(text)]
     may_be = and_(true(), *(cast(column, Text).contains(text, autoescape=True) for text in plain))
     return ByDialect(
         case((and_(may_be, func.json_valid(column) == 1), sqlite), else_=false()),

@@ -20,6 +20,8 @@ from app.store.moments import moment
 Condition: TypeAlias = ColumnElement[bool]
 
 MAX_PATH = 8  # members of members of metadata; SQLite joins at most 64 tables, and each level is two
+MAX_COMPARISONS = 60  # a row; each costs up to 4 ms on 100,000 people, and a search has 200
+JSON_WEIGHT = 10  # comparisons that reading one row's metadata costs
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,31 @@ Field: TypeAlias = Text | Flag | Number | Time | Json | Through
 
 def condition(node: Node, fields: Mapping[str, Field]) -> Condition:
     """What the query demands of a row. Raises BadQuery for a field that is not there or cannot be asked like that."""
+    if _weight(node, fields) > MAX_COMPARISONS:
+        raise BadQuery("the query compares too much: name the fields, and fewer members of metadata")
+    return _condition(node, fields)
+
+
+def _weight(node: Node, fields: Mapping[str, Field]) -> int:
+    """How much a row costs that an index cannot rule out."""
+    match node:
+        case And(parts) | Or(parts):
+            return sum(_weight(part, fields) for part in parts)
+        case Not(part):
+            return _weight(part, fields)
+        case Term(None) | Wildcard(None):
+            return len(_bare(fields))
+    return JSON_WEIGHT if isinstance(_field(node.field or "", fields), Json) else 1
+
+
+def _condition(node: Node, fields: Mapping[str, Field]) -> Condition:
     match node:
         case And(parts):
-            return and_(*(condition(part, fields) for part in parts))
+            return and_(*(_condition(part, fields) for part in parts))
         case Or(parts):
             return or_(*_alternatives(parts, fields))
         case Not(part):
-            return not_(func.coalesce(condition(part, fields), false(), type_=Boolean()))
+            return not_(func.coalesce(_condition(part, fields), false(), type_=Boolean()))
         case Term():
             return or_(*_alternatives([node], fields))
         case Wildcard(name, pieces):
@@ -96,7 +116,7 @@ def _alternatives(parts: Iterable[Node], fields: Mapping[str, Field]) -> list[Co
     for part in parts:
         if isinstance(part, Term):
             values.setdefault((part.field, part.is_phrase), []).append(part.value)
-    found = [condition(part, fields) for part in parts if not isinstance(part, Term)]
+    found = [_condition(part, fields) for part in parts if not isinstance(part, Term)]
     for (name, is_phrase), each in values.items():
         if name is None:
             found += [_equal(bare, field, each, has_words=True) for bare, field in _bare(fields)]
