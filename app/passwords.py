@@ -13,6 +13,7 @@ import precis_i18n
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
+from app import foreign_hashes
 from app.errors import TemporarilyUnavailable
 from app.gate import Gate, GateFull
 
@@ -34,7 +35,7 @@ class PasswordUnusable(ValueError):
 class Verdict:
     is_right: bool
     is_stale: bool = False
-    """The stored hash is cheaper than configured today and wants to be made anew."""
+    """The stored hash is another system's, or cheaper than configured today, and wants to be made anew."""
 
 
 def normal_form(password: str) -> str:
@@ -75,6 +76,8 @@ class Passwords:
             text = normal_form(password)
         except PasswordUnusable:
             text, stored = "", None
+        if stored is not None and foreign_hashes.is_foreign(stored):
+            return self._in_turn(partial(self._compare_foreign, password, text, stored))
         return self._in_turn(partial(self._compare, text, stored))
 
     def _compare(self, text: str, stored: str | None) -> Verdict:
@@ -87,6 +90,13 @@ class Passwords:
         if stored is None:
             return Verdict(False)
         return Verdict(True, self._hasher.check_needs_rehash(stored))
+
+    def _compare_foreign(self, typed: str, text: str, stored: str) -> Verdict:
+        """Another system hashed what was typed there; what a person types here may be spelled in another way."""
+        if any(foreign_hashes.verify(stored, spelling) for spelling in dict.fromkeys((typed, text))):
+            return Verdict(True, is_stale=True)
+        # An MD5 takes no time at all: without the work that is done for nobody, time tells who was imported (T4).
+        return self._compare(text, None)
 
     def _in_turn(self, work: "partial[T]") -> T:
         try:
