@@ -127,7 +127,8 @@ def finish(
         case Deny(reason):
             refuse(ctx, denial(reason), right=attempt)
         case Challenge() | Enroll() as owed:
-            demand_factor(ctx, asking, person, is_enrolled=isinstance(owed, Challenge), attempt=attempt)
+            is_enrolled = isinstance(owed, Challenge)
+            demand_factor(ctx, asking, person, is_enrolled=is_enrolled, attempt=attempt, new_hash=new_hash)
         case Allow():
             pass
 
@@ -226,7 +227,13 @@ def _was_enrolled_meanwhile(conn: Connection, person: Person) -> bool:
 
 
 def demand_factor(
-    ctx: Context, asking: Asking, person: Person, *, is_enrolled: bool, attempt: Attempt | None = None
+    ctx: Context,
+    asking: Asking,
+    person: Person,
+    *,
+    is_enrolled: bool,
+    attempt: Attempt | None = None,
+    new_hash: str | None = None,
 ) -> NoReturn:
     """Begin an MFA transaction and answer `mfa_required`. Raises MfaRequired."""
     transaction, token = mfa_token.new_transaction(
@@ -250,6 +257,8 @@ def demand_factor(
         transactions.add_transaction(conn, transaction)
         if attempt is not None:
             brute_force.undecided(conn, attempt)
+        if new_hash and person.user.password_hash:  # now: the second step has no password to hash
+            users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
         audit.record(conn, ctx, "mfar", refusal.reason)
     refusal.recorded = True
     raise refusal

@@ -12,7 +12,7 @@ from app.store.realms import Realm
 from app.store.users import User
 from tests import making
 from tests.making import PASSWORD, Cast
-from tests.wire import FULL, Wire, refused
+from tests.wire import FULL, PASSWORD_REALM, Wire, code_of, refused
 
 SALT = "Na+Cl"
 
@@ -77,6 +77,17 @@ def test_a_changed_password_is_not_undone_by_the_new_hash(server: Server, cast: 
         users.update_user(conn, dora.id, password_hash="another")
         users.replace_hash(conn, dora.id, "foreign:old", "$argon2id$new", "OpaqueString")
     assert kept_hash(server, dora) == "another"
+
+
+def test_who_owes_a_factor_has_the_hash_replaced_at_the_password_step(
+    server: Server, cast: Cast, wire: Wire
+) -> None:
+    """The second step has no password to hash: a realm that always asks for a factor would keep its MD5 for ever."""
+    dora = import_user(server, cast.guests, "dora@example.com")
+    secret = making.enroll_totp(server, dora)
+    token = wire.mfa_token("dora@example.com", realm=cast.guests.name, grant_type=PASSWORD_REALM)
+    assert kept_hash(server, dora).startswith("$argon2id$")
+    wire.ok(wire.otp(token, code_of(secret)))
 
 
 @pytest.mark.parametrize("factor_mode", ["never", "always"])
