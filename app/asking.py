@@ -1,6 +1,6 @@
 """What a login is about: what the client asks for, who the person is, and how both stand before the policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -10,12 +10,14 @@ from app.store import realms
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
 from app.store.realms import Realm
+from app.store.roles import list_granted
 from app.store.tenant import Tenant
 from app.store.users import User
 from app.tokens import audience
 from app.tokens.audience import Audience
 from app.tokens.methods import Methods, has_second_factor
 from app.tokens.mfa_token import Open
+from app.tokens.scope import OIDC_SCOPES
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Asking:
     scope: tuple[str, ...]
     requested_scope: str | None
     gty: tuple[str, ...]
+    permissions: tuple[str, ...] = ()
+    """What the person may do with an API that enforces policies, asked for or not."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,15 @@ def asking_again(ctx: Context, conn: Connection, client: Client, opened: Open) -
         requested_scope=opened.requested_scope,
         gty=opened.gty,
     )
+
+
+def permitted(conn: Connection, asking: Asking, user: User) -> Asking:
+    """Cut to what roles and administrators gave the person, where the API enforces it: anew at every step."""
+    if not asking.audience.enforces_policies:
+        return asking
+    granted = tuple(list_granted(conn, user.id, asking.audience.api_id))
+    free = {*OIDC_SCOPES, "offline_access", *granted}
+    return replace(asking, scope=tuple(word for word in asking.scope if word in free), permissions=granted)
 
 
 def standing_of(asking: Asking, person: Person) -> Standing:

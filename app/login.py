@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, mfa
-from app.asking import Asking, Person, asking_again, standing_of
+from app.asking import Asking, Person, asking_again, permitted, standing_of
 from app.context import Context
 from app.crypto import SealBroken
 from app.directories import DIRECTORIES
@@ -59,6 +59,7 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         with ctx.db.read() as conn:
             owned = tuple(authenticators.list_authenticators(conn, found.user.id))
             signers = ctx.look_up(conn, signing_keys.list_signers)
+            asking = permitted(conn, asking, found.user)
         person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
         return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
@@ -78,6 +79,7 @@ def resume(ctx: Context, client: Client, token: str, kind: str, answer: str) -> 
         ctx.facts.user_id, ctx.facts.realm = user.id, asking.realm.name
         owned = tuple(authenticators.list_authenticators(conn, user.id))
         signers = ctx.look_up(conn, signing_keys.list_signers)
+        asking = permitted(conn, asking, user)
 
     candidates = mfa.candidates(transaction, owned, kind)
     tried = second_factor.before(ctx, user.id, candidates, event=factor.limit_event)
@@ -127,7 +129,8 @@ def finish(
         case Deny(reason):
             refuse(ctx, denial(reason), right=attempt)
         case Challenge() | Enroll() as owed:
-            demand_factor(ctx, asking, person, is_enrolled=isinstance(owed, Challenge), attempt=attempt)
+            is_enrolled = isinstance(owed, Challenge)
+            demand_factor(ctx, asking, person, is_enrolled=is_enrolled, attempt=attempt, new_hash=new_hash)
         case Allow():
             pass
 
@@ -139,6 +142,7 @@ def finish(
         asking.requested_scope,
         person.methods,
         asking.gty,
+        asking.permissions,
     )
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
@@ -226,7 +230,13 @@ def _was_enrolled_meanwhile(conn: Connection, person: Person) -> bool:
 
 
 def demand_factor(
-    ctx: Context, asking: Asking, person: Person, *, is_enrolled: bool, attempt: Attempt | None = None
+    ctx: Context,
+    asking: Asking,
+    person: Person,
+    *,
+    is_enrolled: bool,
+    attempt: Attempt | None = None,
+    new_hash: str | None = None,
 ) -> NoReturn:
     """Begin an MFA transaction and answer `mfa_required`. Raises MfaRequired."""
     transaction, token = mfa_token.new_transaction(
@@ -241,7 +251,7 @@ def demand_factor(
     )
     extras: dict[str, object] = {"mfa_token": token}
     if not is_enrolled:
-        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types()}
+        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx)}
     refusal = MfaRequired(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
@@ -250,6 +260,8 @@ def demand_factor(
         transactions.add_transaction(conn, transaction)
         if attempt is not None:
             brute_force.undecided(conn, attempt)
+        if new_hash and person.user.password_hash:  # now: the second step has no password to hash
+            users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
         audit.record(conn, ctx, "mfar", refusal.reason)
     refusal.recorded = True
     raise refusal

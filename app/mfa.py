@@ -1,5 +1,6 @@
 """The MFA transaction: begun by a login, opened by its token, and what may be done with it."""
 
+import logging
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -8,7 +9,7 @@ from app import audit
 from app.context import Context
 from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, NotFound
 from app.errors import UnsupportedChallengeType as Unsupported
-from app.factors import FACTORS
+from app.factors import FACTORS, vocabulary
 from app.store import authenticators, clients, realms, users
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
@@ -17,6 +18,8 @@ from app.store.users import User
 from app.tokens import mfa_token
 from app.tokens.methods import has_second_factor
 from app.tokens.mfa_token import MALFORMED, Open
+
+log = logging.getLogger("belay.mfa")
 
 PENDING_LIMIT = 5  # unconfirmed authenticators of a person; the oldest falls out
 
@@ -28,9 +31,14 @@ NOT_SUPPORTED = "The user does not support the requested challenge type ({asked}
 UNKNOWN_AUTHENTICATOR = "The authenticator_id does not belong to an active authenticator of the user."
 
 
-def enrollable_types() -> list[dict[str, str]]:
+def enrollable_types(ctx: Context) -> list[dict[str, str]]:
     """`mfa_requirements.enroll`: what a person without a factor may begin with."""
-    return [{"type": factor.wire_type} for factor in FACTORS.values() if factor.is_challengeable]
+    with ctx.db.read() as conn:
+        enabled = vocabulary.enabled_kinds(ctx, conn)
+    found = [f.wire_type for f in FACTORS.values() if f.is_challengeable and f.kind in enabled]
+    if not found:
+        log.error("a second factor is owed and no factor is enabled: see PUT /api/v2/guardian/factors/otp")
+    return [{"type": wire_type} for wire_type in found]
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,9 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
     """Enrol a new authenticator, unconfirmed until its first success; the answer of `/mfa/associate`."""
     if bearer.has_factor and not has_second_factor(bearer.opened.methods):
         raise AccessDenied(ALREADY_ENROLLED, reason="factor_exists")
-    factor = next((f for f in FACTORS.values() if f.wire_type in wire_types), None)
+    with ctx.db.read() as conn:
+        enabled = vocabulary.enabled_kinds(ctx, conn)
+    factor = next((f for f in FACTORS.values() if f.wire_type in wire_types and f.kind in enabled), None)
     if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
         raise InvalidRequest(
             f"authenticator_types not available: {' '.join(wire_types)}", reason="factor_unavailable"
@@ -157,7 +167,9 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
             authenticators.add_authenticator(conn, new)
             authenticators.drop_oldest_pending(conn, new, PENDING_LIMIT)
             recovery = FACTORS["recovery_code"].enroll(ctx, bearer.user, **enrolling)
-            if authenticators.add_first_recovery_code(conn, recovery.authenticator):
+            if "recovery_code" in enabled and authenticators.add_first_recovery_code(
+                conn, recovery.authenticator
+            ):
                 shown |= recovery.shown
         audit.record(conn, ctx, "gd_start_enroll")
     return shown

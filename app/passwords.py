@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import error_to_str
 
+from app import foreign_hashes
 from app.errors import TemporarilyUnavailable
 from app.gate import Gate, GateFull
 
@@ -40,7 +41,7 @@ class PasswordUnusable(ValueError):
 class Verdict:
     is_right: bool
     is_stale: bool = False
-    """The stored hash is cheaper than configured today and wants to be made anew."""
+    """The stored hash is another system's, or cheaper than configured today, and wants to be made anew."""
 
 
 def normal_form(password: str) -> str:
@@ -88,6 +89,8 @@ class Passwords:
             text = normal_form(password)
         except PasswordUnusable:
             text, stored = "", None
+        if stored is not None and foreign_hashes.is_foreign(stored):
+            return self._in_turn(partial(self._compare_foreign, password, text, stored))
         return self._in_turn(partial(self._compare, text, stored))
 
     def _hash(self, text: str) -> str:
@@ -108,6 +111,13 @@ class Passwords:
         if stored is None:
             return Verdict(False)
         return Verdict(True, self._hasher.check_needs_rehash(stored))
+
+    def _compare_foreign(self, typed: str, text: str, stored: str) -> Verdict:
+        """Another system hashed what was typed there; what a person types here may be spelled in another way."""
+        if any(foreign_hashes.verify(stored, spelling) for spelling in dict.fromkeys((typed, text))):
+            return Verdict(True, is_stale=True)
+        # An MD5 takes no time at all: without the work that is done for nobody, time tells who was imported (T4).
+        return self._compare(text, None)
 
     def _in_turn(self, work: "partial[T]") -> T:
         try:

@@ -29,7 +29,11 @@ _OTHER = (
     "create:guardian_enrollment_tickets read:mfa_policies update:mfa_policies read:attack_protection "
     "update:attack_protection read:anomaly_blocks delete:anomaly_blocks create:user_tickets create:signing_keys "
     "read:signing_keys update:signing_keys read:grants delete:grants read:connections_options "
-    "update:connections_options"
+    "update:connections_options read:branding update:branding read:prompts update:prompts read:client_summary "
+    "read:organizations read:forms read:flows read:flows_vault_connections read:event_streams read:network_acls "
+    "read:self_service_profiles read:user_attribute_profiles read:connection_profiles read:token_exchange_profiles "
+    "read:groups read:encryption_keys read:custom_signing_keys read:scim_config read:directory_provisionings "
+    "read:supplemental_signals read:rate_limit_policies read:user_idp_tokens"
 ).split()
 MANAGEMENT_SCOPES = (*(f"{verb}:{thing}" for thing in _MANAGED for verb in _CRUD), *_OTHER)
 

@@ -20,7 +20,7 @@ class Found:
     user: User | None
     is_right: bool
     new_password_hash: str | None = None
-    """The same password under today's cost, to be kept when tokens are issued."""
+    """The same password under today's cost, to be kept once nothing else has changed."""
 
 
 class Directory(Protocol):

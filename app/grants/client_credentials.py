@@ -40,6 +40,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         audience=target,
         scope=given,
         gty=("client-credentials",),
+        permissions=given,
     )
     with ctx.db.write() as conn:
         audit.record(conn, ctx, ctx.facts.success_event)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from app import audit, login
-from app.asking import Asking, Person, standing_of
+from app.asking import Asking, Person, permitted, standing_of
 from app.context import Context
 from app.errors import InvalidGrant, Refusal, Unauthorized
 from app.grants.grant import Grant, Param, TokenRequest
@@ -52,6 +52,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         None,
         person.methods,
         ("refresh_token", *family.gty),
+        asking.permissions,
     )
     minted = issue.mint(ctx, signers, grantee, family)
     client = request.client
@@ -97,6 +98,7 @@ def _read(
             requested_scope=None,
             gty=family.gty,
         )
+        asking = permitted(conn, asking, user)
         signers = ctx.look_up(conn, signing_keys.list_signers)
     if client.refresh_rotates and presented.secret_digest != family.current_digest:
         if not _is_within_leeway(ctx, client, family, presented):

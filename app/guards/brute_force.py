@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -125,6 +126,14 @@ def succeeded(conn: Connection, realm: Realm, user: User, ip: str, attempt: Atte
         attempts.succeed_password_attempt(conn, attempt.key)
     else:
         attempts.clear_password_failures(conn, attempt_of(realm, user, "", ip).key)
+
+
+def list_blocks(
+    conn: Connection, realm: Realm, user: User | None, username: str, now: datetime
+) -> list[attempts.Block]:
+    """From where nothing more is tried, for a person or a name that nobody has."""
+    found = attempts.list_blocks(conn, identity_of(realm, None, username), CAP, now)
+    return found + (attempts.list_blocks(conn, user.id, CAP, now) if user is not None else [])
 
 
 def unblock(conn: Connection, realm: Realm, user: User | None, username: str) -> int:

@@ -140,6 +140,19 @@ def clear_password_failures(conn: Connection, key: str) -> None:
     conn.execute(_CLEAR, {"attempt_key": key})
 
 
+@dataclass(frozen=True)
+class Block:
+    identifier: str
+    ip: str
+
+
+def list_blocks(conn: Connection, identity: str, cap: int, now: datetime) -> list[Block]:
+    """From which addresses an identity has reached the cap."""
+    over = (_P.identity == identity) & (_P.failures >= cap) & (_P.failed_at >= now - FORGOTTEN_AFTER)
+    rows = conn.execute(select(_P.identifier, _P.ip).where(over).order_by(_P.ip))
+    return [Block(row.identifier, row.ip) for row in rows]
+
+
 def remove_password_attempts(conn: Connection, identity: str) -> int:
     """Unblock: forget every failure of a person or name, from wherever it came."""
     return int(conn.execute(delete(password_attempts).where(_P.identity == identity)).rowcount)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import JSON, Column, Connection, Table, Text, bindparam, insert, select
+from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, Text, bindparam, func, insert, select
 
-from app.store.base import BigId, UTCDateTime, metadata, value_of
+from app.store.base import BigId, UTCDateTime, count, metadata, value_of
 
 events = Table(
     "events",
@@ -81,3 +81,49 @@ def list_events(
         return [value_of(Event, row) for row in rows]
     rows = conn.execute(found.order_by(events.c.id.desc()).limit(limit))
     return [value_of(Event, row) for row in reversed(rows.all())]
+
+
+Condition = ColumnElement[bool]
+
+
+def of_user(user_id: str) -> Condition:
+    return events.c.user_id == user_id
+
+
+def search_events(
+    conn: Connection, condition: Condition | None, *, limit: int, offset: int = 0, is_ascending: bool = False
+) -> list[Event]:
+    """In order of ids, which is that of time."""
+    found = select(events) if condition is None else select(events).where(condition)
+    found = found.order_by(events.c.id if is_ascending else events.c.id.desc())
+    return [value_of(Event, row) for row in conn.execute(found.limit(limit).offset(offset))]
+
+
+def count_events(conn: Connection, condition: Condition | None, *, up_to: int) -> int:
+    found = select(events.c.id)
+    return count(conn, found if condition is None else found.where(condition), up_to=up_to)
+
+
+def find_event(conn: Connection, event_id: int) -> Event | None:
+    row = conn.execute(select(events).where(events.c.id == event_id)).first()
+    return value_of(Event, row) if row else None
+
+
+def count_logins(conn: Connection, since: datetime, until: datetime) -> list[tuple[str, str, int]]:
+    """(day as YYYY-MM-DD, type, how many) of what the daily figures are made of."""
+    if conn.dialect.name == "sqlite":
+        day = func.strftime("%Y-%m-%d", events.c.at)
+    else:
+        day = func.to_char(events.c.at.op("AT TIME ZONE")("UTC"), "YYYY-MM-DD")
+    chosen = events.c.type.in_(COUNTED_TYPES) & (events.c.at >= since) & (events.c.at < until)
+    found = select(day, events.c.type, func.count()).where(chosen).group_by(day, events.c.type)
+    return [(row[0], row[1], int(row[2])) for row in conn.execute(found)]
+
+
+def count_active_users(conn: Connection, since: datetime) -> int:
+    active = events.c.type.in_(LOGIN_TYPES) & (events.c.at >= since)
+    return int(conn.execute(select(func.count(events.c.user_id.distinct())).where(active)).scalar_one())
+
+
+LOGIN_TYPES = ("s", "sepft", "seotpft", "seoobft", "sercft")
+COUNTED_TYPES = (*LOGIN_TYPES, "ss", "pwd_leak", "signup_pwd_leak")

@@ -108,6 +108,11 @@ def find_user(conn: Connection, user_id: str) -> User | None:
     return value_of(User, row) if row else None
 
 
+def key_of(identifier: str) -> str:
+    """The normal form that identifiers are found by; empty for what nobody can have."""
+    return normal_key(identifier) or ""
+
+
 def find_user_by_key(conn: Connection, realm_id: str, key: str) -> User | None:
     """Look up by a normal form of identifiers.normal_key; the same one statement whether anybody is found."""
     row = conn.execute(_BY_KEY, {"realm_id": realm_id, "key": key}).first()

@@ -30,6 +30,7 @@ def sign_access_token(
     scope: tuple[str, ...],
     gty: tuple[str, ...],
     methods: Methods = (),
+    permissions: tuple[str, ...] = (),
 ) -> str:
     now = int(ctx.now.timestamp())
     # Resource servers of Auth0 SDKs expect `/userinfo` beside the API when the token opens it too.
@@ -44,6 +45,8 @@ def sign_access_token(
     }
     if scope:
         payload["scope"] = " ".join(scope)
+    if audience.dialect.endswith("_authz") and audience.enforces_policies:
+        payload["permissions"] = list(permissions)
     if audience.dialect.startswith("rfc9068"):
         payload |= {"client_id": client_id, "jti": random_id(22)} | claims(methods)
         return signing.sign(ctx, signer, payload, typ="at+jwt")

@@ -28,6 +28,7 @@ class Audience:
     allow_offline_access: bool = True
     api_id: str = ""
     is_system: bool = False
+    enforces_policies: bool = False
     """The management API: for clients with a grant, never for a person's login."""
 
 
@@ -63,6 +64,7 @@ def resolve(ctx: Context, conn: Connection, requested: str) -> Audience:
         api.allow_offline_access,
         api.id,
         api.is_system,
+        api.enforces_policies,
     )
 
 

@@ -28,6 +28,7 @@ class Grantee:
     """As the client wrote it; None when it asked for nothing in particular."""
     methods: Methods
     gty: tuple[str, ...]
+    permissions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def mint(
             scope=grantee.scope,
             gty=grantee.gty,
             methods=grantee.methods,
+            permissions=grantee.permissions,
         )
 
     id_token = None

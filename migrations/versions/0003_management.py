@@ -116,9 +116,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("initial_user_agent", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("last_ip", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("last_user_agent", sa.Text(), nullable=True))
-        batch_op.add_column(
-            sa.Column("is_rotating", sa.Boolean(), nullable=False, server_default=sa.true())
-        )
+        batch_op.add_column(sa.Column("is_rotating", sa.Boolean(), nullable=False, server_default=sa.true()))
         batch_op.add_column(sa.Column("labels", sa.JSON(), nullable=True))
 
     # Defaults were for the rows that are there; new rows bring their values.

@@ -5,10 +5,22 @@ from collections.abc import Callable
 from flask import Blueprint, Response
 
 from app.web.management import (
+    absent,
+    attack_protection,
+    authentication_methods,
     client_grants,
     clients,
     connections,
+    emails,
+    guardian,
+    keys,
+    logs,
+    refresh_tokens,
     resource_servers,
+    roles,
+    stats,
+    tenants,
+    user_blocks,
     users,
 )
 from app.web.management.operation import Operation, run
@@ -17,10 +29,22 @@ blueprint = Blueprint("management", __name__)
 
 OPERATIONS: tuple[Operation, ...] = (
     *users.OPERATIONS,
+    *authentication_methods.OPERATIONS,
+    *refresh_tokens.OPERATIONS,
+    *roles.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *resource_servers.OPERATIONS,
     *client_grants.OPERATIONS,
+    *tenants.OPERATIONS,
+    *guardian.OPERATIONS,
+    *attack_protection.OPERATIONS,
+    *user_blocks.OPERATIONS,
+    *emails.OPERATIONS,
+    *keys.OPERATIONS,
+    *logs.OPERATIONS,
+    *stats.OPERATIONS,
+    *absent.OPERATIONS,
 )
 
 

@@ -74,7 +74,7 @@ class PushProvider(Body):
 
 
 class Twilio(Body):
-    from_: Annotated[str, Field(alias="from", max_length=64)] | None = None
+    from_: str | None = Field(None, alias="from", max_length=64)
     messaging_service_sid: Annotated[str, Field(max_length=1000)] | None = None
     auth_token: Annotated[str, Field(max_length=1000)] | None = None
     sid: Annotated[str, Field(max_length=1000)] | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from sqlalchemy import Connection
 
-from app import accounts
+from app.accounts import roles as granting
 from app.errors import Missing
 from app.store import roles
 from app.store.base import count
@@ -45,7 +45,10 @@ def list_roles(call: Call) -> object:
         )
         everything = roles.roles_named(query.name_filter)
         return offset_page(
-            query, "roles", [view(role) for role in found], lambda: count(conn, everything, up_to=COUNTED_UP_TO)
+            query,
+            "roles",
+            [view(role) for role in found],
+            lambda: count(conn, everything, up_to=COUNTED_UP_TO),
         )
 
 
@@ -62,7 +65,7 @@ class NewRole(Changes):
 def create_role(call: Call) -> object:
     """Create a role"""
     with call.ctx.db.write() as conn:
-        return view(accounts.create_role(conn, call.ctx, call.body.name, call.body.description))
+        return view(granting.create_role(conn, call.ctx, call.body.name, call.body.description))
 
 
 @operation("GET", "/roles/{id}", scopes="read:roles")
@@ -80,14 +83,14 @@ def update_role(call: Call) -> object:
         changed = call.body.model_dump(exclude_unset=True)
         if changed.get("name", "") is None:
             del changed["name"]
-        return view(accounts.update_role(conn, call.ctx, role, **changed) if changed else role)
+        return view(granting.update_role(conn, call.ctx, role, **changed) if changed else role)
 
 
 @operation("DELETE", "/roles/{id}", scopes="delete:roles")
 def delete_role(call: Call) -> object:
     """Delete a role"""
     with call.ctx.db.write() as conn:
-        accounts.remove_role(conn, call.ctx, get_role(conn, call.id))
+        granting.remove_role(conn, call.ctx, get_role(conn, call.id))
     return {}
 
 
@@ -127,8 +130,8 @@ def list_role_permissions(call: Call) -> object:
 def _change_role(call: Call, *, adds: bool) -> object:
     with call.ctx.db.write() as conn:
         role = get_role(conn, call.id)
-        pairs = accounts.pairs_of(conn, call.body.named)
-        accounts.change_role_permissions(conn, call.ctx, role, pairs, adds=adds)
+        pairs = granting.pairs_of(conn, call.body.named)
+        granting.change_role_permissions(conn, call.ctx, role, pairs, adds=adds)
     return {}
 
 
@@ -162,8 +165,8 @@ def list_user_permissions(call: Call) -> object:
 def _change_user(call: Call, *, adds: bool) -> object:
     with call.ctx.db.write() as conn:
         user = get_user(conn, call.id)
-        pairs = accounts.pairs_of(conn, call.body.named)
-        accounts.change_user_permissions(conn, call.ctx, user, pairs, adds=adds)
+        pairs = granting.pairs_of(conn, call.body.named)
+        granting.change_user_permissions(conn, call.ctx, user, pairs, adds=adds)
     return {}
 
 
@@ -199,9 +202,7 @@ def list_members(call: Call) -> object:
                 return roles.list_members(conn, role.id, limit=limit, after=after)
 
             return checkpoint_page(query, "users", behind, lambda user: user.id, _member_view)
-        found = roles.list_members(
-            conn, role.id, limit=query.per_page, offset=query.page * query.per_page
-        )
+        found = roles.list_members(conn, role.id, limit=query.per_page, offset=query.page * query.per_page)
         everybody = roles.members(role.id)
         return offset_page(
             query,
@@ -220,7 +221,7 @@ def add_members(call: Call) -> object:
     """Give users a role"""
     with call.ctx.db.write() as conn:
         role = get_role(conn, call.id)
-        accounts.add_members(conn, call.ctx, [(user_id, role.id) for user_id in call.body.users])
+        granting.add_members(conn, call.ctx, [(user_id, role.id) for user_id in call.body.users])
     return {}
 
 
@@ -241,7 +242,7 @@ def add_user_roles(call: Call) -> object:
     """Give a user roles"""
     with call.ctx.db.write() as conn:
         user = get_user(conn, call.id)
-        accounts.add_members(conn, call.ctx, [(user.id, role_id) for role_id in call.body.roles])
+        granting.add_members(conn, call.ctx, [(user.id, role_id) for role_id in call.body.roles])
     return None
 
 
@@ -250,7 +251,7 @@ def remove_user_roles(call: Call) -> object:
     """Take roles from a user"""
     with call.ctx.db.write() as conn:
         user = get_user(conn, call.id)
-        accounts.remove_members(conn, call.ctx, [(user.id, role_id) for role_id in call.body.roles])
+        granting.remove_members(conn, call.ctx, [(user.id, role_id) for role_id in call.body.roles])
     return None
 
 

@@ -27,8 +27,17 @@ DEFAULTS: dict[str, Any] = {
         "revoke_refresh_token_grant": False,
     },
 }
-OURS = {"friendly_name": "name", "default_directory": "default_directory", "default_audience": "default_audience"}
-EMPTIED = ("default_token_quota", "error_page", "mtls", "skip_non_verifiable_callback_uri_confirmation_prompt")
+OURS = {
+    "friendly_name": "name",
+    "default_directory": "default_directory",
+    "default_audience": "default_audience",
+}
+EMPTIED = (
+    "default_token_quota",
+    "error_page",
+    "mtls",
+    "skip_non_verifiable_callback_uri_confirmation_prompt",
+)
 
 
 def _view(call: Call) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""`/attack-protection`: settings of the guards."""
+
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from app.web.management.operation import Operation
+from app.web.management.schema import Body, Lenient
+from app.web.management.setting import Setting, operations_of
+
+SCOPES = ("read:attack_protection", "update:attack_protection")
+METHODS = ("GET", "PATCH")
+
+
+def _is_network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("Not an IP address or network") from None
+    return text
+
+
+Networks = Annotated[list[Annotated[str, AfterValidator(_is_network)]], Field(max_length=100)]
+
+
+class BruteForce(Body):
+    enabled: bool | None = None
+    shields: list[Literal["block", "user_notification"]] | None = None
+    mode: Literal["count_per_identifier_and_ip", "count_per_identifier"] | None = None
+    allowlist: Networks | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class LoginStage(Body):
+    max_attempts: Annotated[int, Field(ge=1, le=2500)] | None = None
+    rate: Annotated[int, Field(ge=34560, le=86400000)] | None = None
+
+
+class SignupStage(Body):
+    max_attempts: Annotated[int, Field(ge=1, le=72000)] | None = None
+    rate: Annotated[int, Field(ge=1, le=86400000)] | None = None
+
+
+class ThrottleStages(Body):
+    pre_login: LoginStage | None = Field(None, alias="pre-login")
+    pre_user_registration: SignupStage | None = Field(None, alias="pre-user-registration")
+    pre_custom_token_exchange: SignupStage | None = Field(None, alias="pre-custom-token-exchange")
+
+
+class Throttling(Body):
+    enabled: bool | None = None
+    shields: list[Literal["block", "admin_notification"]] | None = None
+    allowlist: Networks | None = None
+    stage: ThrottleStages | None = None
+
+
+class BreachedPasswords(Lenient):
+    enabled: bool | None = None
+    shields: list[Literal["block", "user_notification", "admin_notification"]] | None = None
+    admin_notification_frequency: list[Literal["immediately", "daily", "weekly", "monthly"]] | None = None
+    method: Literal["standard", "enhanced"] | None = None
+    stage: dict[str, Any] | None = None
+
+
+SETTINGS = (
+    Setting(
+        "/attack-protection/brute-force-protection",
+        BruteForce,
+        SCOPES,
+        {
+            "enabled": True,
+            "shields": ["block", "user_notification"],
+            "mode": "count_per_identifier_and_ip",
+            "allowlist": [],
+            "max_attempts": 10,
+        },
+        METHODS,
+    ),
+    Setting(
+        "/attack-protection/suspicious-ip-throttling",
+        Throttling,
+        SCOPES,
+        {
+            "enabled": True,
+            "shields": ["admin_notification", "block"],
+            "allowlist": [],
+            "stage": {
+                "pre-login": {"max_attempts": 100, "rate": 864000},
+                "pre-user-registration": {"max_attempts": 50, "rate": 1200},
+                "pre-custom-token-exchange": {"max_attempts": 10, "rate": 600000},
+            },
+        },
+        METHODS,
+    ),
+    Setting(
+        "/attack-protection/breached-password-detection",
+        BreachedPasswords,
+        SCOPES,
+        {
+            "enabled": False,
+            "shields": [],
+            "admin_notification_frequency": [],
+            "method": "standard",
+            "stage": {"pre-user-registration": {"shields": []}, "pre-change-password": {"shields": []}},
+        },
+        METHODS,
+    ),
+    Setting(
+        "/attack-protection/bot-detection",
+        Lenient,
+        SCOPES,
+        {
+            "bot_detection_level": "medium",
+            "challenge_password_policy": "never",
+            "challenge_passwordless_policy": "never",
+            "challenge_password_reset_policy": "never",
+            "allowlist": [],
+            "monitoring_mode_enabled": False,
+        },
+        METHODS,
+    ),
+    Setting("/attack-protection/captcha", Lenient, SCOPES, {"active_provider_id": "auth_challenge"}, METHODS),
+)
+
+OPERATIONS: tuple[Operation, ...] = tuple(made for setting in SETTINGS for made in operations_of(setting))

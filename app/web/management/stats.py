@@ -1,0 +1,66 @@
+"""`/stats`: logins a day, and how many people were here lately."""
+
+from datetime import UTC, datetime, timedelta
+
+from pydantic import Field
+
+from app.errors import NotPossible
+from app.store import events
+from app.web.management.operation import Answered, Call, operation
+from app.web.management.paging import Query
+from app.web.management.wire import timestamp
+
+ACTIVE = timedelta(days=30)
+MOST_DAYS = 366
+LEAKS = ("pwd_leak", "signup_pwd_leak")
+
+
+class DailyQuery(Query):
+    from_: str | None = Field(None, alias="from", pattern="^[0-9]{8}$")
+    to: str | None = Field(None, pattern="^[0-9]{8}$")
+
+
+def _day(text: str | None, otherwise: datetime) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC) if text else otherwise
+    except ValueError:
+        raise NotPossible("Query validation error: 'Not a day'.", reason="invalid_query_string") from None
+
+
+@operation("GET", "/stats/daily", scopes="read:stats", query=DailyQuery)
+def show_daily(call: Call) -> object:
+    """Logins, signups and leaked passwords of each day"""
+    now = call.ctx.now
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    last = _day(call.query.to, today)
+    first = _day(call.query.from_, last - ACTIVE)
+    if not timedelta(0) <= last - first <= timedelta(days=MOST_DAYS):
+        raise NotPossible(
+            "Query validation error: 'Not a span of at most a year'.", reason="invalid_query_string"
+        )
+    with call.ctx.db.read() as conn:
+        counted = {
+            (day, kind): n for day, kind, n in events.count_logins(conn, first, last + timedelta(days=1))
+        }
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    return [
+        {
+            "date": timestamp(day),
+            "logins": sum(counted.get((f"{day:%Y-%m-%d}", kind), 0) for kind in events.LOGIN_TYPES),
+            "signups": counted.get((f"{day:%Y-%m-%d}", "ss"), 0),
+            "leaked_passwords": sum(counted.get((f"{day:%Y-%m-%d}", kind), 0) for kind in LEAKS),
+            "created_at": timestamp(day),
+            "updated_at": timestamp(min(now, day + timedelta(days=1))),
+        }
+        for day in days
+    ]
+
+
+@operation("GET", "/stats/active-users", scopes="read:stats")
+def count_active_users(call: Call) -> object:
+    """How many people logged in within 30 days: a bare number"""
+    with call.ctx.db.read() as conn:
+        return Answered(events.count_active_users(conn, call.ctx.now - ACTIVE))
+
+
+OPERATIONS = (show_daily, count_active_users)
