@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, Text, bindparam, func, insert, select
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from app.store.base import BigId, UTCDateTime, count, metadata, value_of
 
@@ -112,9 +124,9 @@ def find_event(conn: Connection, event_id: int) -> Event | None:
 def count_logins(conn: Connection, since: datetime, until: datetime) -> list[tuple[str, str, int]]:
     """(day as YYYY-MM-DD, type, how many) of what the daily figures are made of."""
     if conn.dialect.name == "sqlite":
-        day = func.strftime("%Y-%m-%d", events.c.at)
+        day = func.strftime(literal("%Y-%m-%d", Text), events.c.at, type_=Text)
     else:
-        day = func.to_char(events.c.at.op("AT TIME ZONE")("UTC"), "YYYY-MM-DD")
+        day = func.to_char(func.timezone("UTC", events.c.at), literal("YYYY-MM-DD", Text), type_=Text)
     chosen = events.c.type.in_(COUNTED_TYPES) & (events.c.at >= since) & (events.c.at < until)
     found = select(day, events.c.type, func.count()).where(chosen).group_by(day, events.c.type)
     return [(row[0], row[1], int(row[2])) for row in conn.execute(found)]
