@@ -26,12 +26,12 @@ from app.accounts.applications import (
     rotate_secret,
     update_client,
 )
+from app.accounts.passwords import generate as initial_password
 from app.accounts.people import (
     HEX,
     create_user,
     end_access,
     hash_new_password,
-    initial_password,
     label_refresh_token,
     new_user,
     remove_user,
@@ -41,6 +41,7 @@ from app.accounts.people import (
     revoke_refresh_tokens_of,
     set_blocked,
     set_password,
+    sign_up,
     unblock,
     update_user,
     with_defaults,
@@ -99,6 +100,7 @@ __all__ = [
     "set_mfa_policies",
     "set_names",
     "set_password",
+    "sign_up",
     "unblock",
     "update_api",
     "update_client",

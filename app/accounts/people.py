@@ -3,7 +3,6 @@
 Whatever ends access ends it here completely: tokens, open logins and sessions go in the same transaction.
 """
 
-import string
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,7 +17,7 @@ from app.errors import Conflict, NotPossible
 from app.guards import brute_force
 from app.identifiers import is_phone_number, normal_key
 from app.passwords import FORM, PasswordUnusable, normal_form
-from app.store import authenticators, opaque_tokens, refresh_families, transactions, users
+from app.store import authenticators, opaque_tokens, refresh_families, tickets, transactions, users
 from app.store.realms import Realm
 from app.store.refresh_families import RefreshFamily
 from app.store.users import User
@@ -79,6 +78,17 @@ def create_user(conn: Connection, ctx: Context, user: User, password_hash: str |
     return user
 
 
+def sign_up(conn: Connection, ctx: Context, user: User, password_hash: str) -> None:
+    """Somebody makes an account for themselves. Raises Conflict when an identifier is taken."""
+    try:
+        with conn.begin_nested():
+            users.add_user(conn, replace(user, password_hash=password_hash, password_form=FORM))
+    except IntegrityError:
+        raise Conflict(TAKEN, reason="auth0_idp_error") from None
+    ctx.facts.user_id = user.id
+    audit.record(conn, ctx, "ss")
+
+
 def update_user(conn: Connection, ctx: Context, user: User, **changed: object) -> User:
     """Change a profile, identifiers included. Blocking and passwords have functions of their own.
 
@@ -107,6 +117,7 @@ def set_password(conn: Connection, ctx: Context, user: User, password_hash: str)
         updated_at=ctx.now,
     )
     end_access(conn, ctx, user)
+    tickets.void_tickets(conn, user.id)
     brute_force.forget(conn, user)
     ctx.facts.user_id = user.id
     audit.record(conn, ctx, "scp")
@@ -193,8 +204,3 @@ def remove_user(conn: Connection, ctx: Context, user: User) -> None:
     users.remove_user(conn, user.id)
     ctx.facts.user_id = user.id
     audit.record(conn, ctx, "sdu")
-
-
-def initial_password() -> str:
-    """A random password to hand over once: 20 letters and digits."""
-    return random_id(20, string.ascii_letters + string.digits)

@@ -86,7 +86,8 @@ def opened() -> Iterator[Context]:
         require_schema(server)
         yield Context(server, datetime.now(UTC), ip="", user_agent="belay cli", request_id="cli")
     except accounts.NotPossible as error:
-        raise Failed(error.description) from None
+        policy = error.extras.get("policy")
+        raise Failed(f"{error.description}\n{policy}" if policy else error.description) from None
     except Refusal as error:
         raise Failed(f"the database does not answer ({error.reason})", EXIT_NOT_READY) from None
     finally:

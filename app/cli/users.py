@@ -5,6 +5,7 @@ import sys
 import click
 
 from app import accounts
+from app.accounts import passwords
 from app.cli.shared import (
     Failed,
     confirm,
@@ -97,19 +98,20 @@ def create(
     """Create a person, by e-mail address or username."""
     password = accounts.initial_password() if generate else _read_password(password_stdin)
     with opened() as ctx:
-        password_hash = accounts.hash_new_password(ctx.server, password)
-        with ctx.db.write() as conn:
+        with ctx.db.read() as conn:
             realm = get_realm(conn, realm_name)
-            is_email = "@" in identifier
-            user = accounts.new_user(
-                realm,
-                ctx.now,
-                email=identifier if is_email else None,
-                email_verified=verified,
-                username=username if is_email else identifier,
-                phone_number=phone,
-                name=name,
-            )
+        is_email = "@" in identifier
+        user = accounts.new_user(
+            realm,
+            ctx.now,
+            email=identifier if is_email else None,
+            email_verified=verified,
+            username=username if is_email else identifier,
+            phone_number=phone,
+            name=name,
+        )
+        password_hash = passwords.hash_checked(ctx, realm, user, password)
+        with ctx.db.write() as conn:
             accounts.create_user(conn, ctx, user, password_hash)
     show(_view(user) | ({"password": password} if generate else {}), as_json)
 
@@ -125,11 +127,13 @@ def update(who: str, realm_name: str, password_stdin: bool, is_blocked: bool | N
         raise Failed("nothing to change; see --help", 2)
     password = _read_password(True) if password_stdin else None
     with opened() as ctx:
-        new_hash = accounts.hash_new_password(ctx.server, password) if password is not None else None
+        with ctx.db.read() as conn:
+            realm = get_realm(conn, realm_name)
+            user = get_user(conn, realm, who)
+        new_hash = passwords.hash_checked(ctx, realm, user, password) if password is not None else None
         with ctx.db.write() as conn:
-            user = get_user(conn, get_realm(conn, realm_name), who)
             if new_hash is not None:
-                accounts.set_password(conn, ctx, user, new_hash)
+                passwords.set_password(conn, ctx, realm, user, new_hash)
             if is_blocked is not None:
                 accounts.set_blocked(conn, ctx, user, is_blocked)
 

@@ -10,6 +10,7 @@ from app.store.authenticators import authenticators
 from app.store.clients import client_assertions
 from app.store.opaque_tokens import opaque_tokens
 from app.store.refresh_families import refresh_families
+from app.store.tickets import tickets
 from app.store.transactions import transactions
 
 BATCH = 200  # rows a transaction: about 15 ms of SQLite's write lock
@@ -22,6 +23,7 @@ def _dead_rows(now: datetime) -> list[tuple[Table, Column[str], ColumnElement[bo
     families, attempts = refresh_families.c, password_attempts.c
     return [
         (transactions, transactions.c.id, transactions.c.expires_at < before),
+        (tickets, tickets.c.id, tickets.c.expires_at < before),
         (opaque_tokens, opaque_tokens.c.token_digest, opaque_tokens.c.expires_at < before),
         (client_assertions, client_assertions.c.jti, client_assertions.c.expires_at < before),
         (refresh_families, families.handle_digest, families.expires_at < before),

@@ -5,7 +5,7 @@ Here wire words are translated: Auth0's outside, ours inside. Nothing is decided
 
 from flask import Blueprint
 
-from app.web import health, management, mfa, oauth, openapi, well_known
+from app.web import dbconnections, health, management, mfa, oauth, openapi, ticket, well_known
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     oauth.blueprint,
@@ -14,4 +14,6 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     health.blueprint,
     openapi.blueprint,
     management.blueprint,
+    dbconnections.blueprint,
+    ticket.blueprint,
 )

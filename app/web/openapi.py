@@ -9,12 +9,15 @@ from app.grants.client_auth import PARAMS as CLIENT_PARAMS
 from app.grants.grant import Grant
 from app.web.answers import answer
 from app.web.body import MAX_BYTES
+from app.web.dbconnections import PROFILE
 from app.web.lifecycle import context
 from app.web.management import description
 
 blueprint = Blueprint("openapi", __name__)
 
 Schema = dict[str, object]
+
+SIGNUP = ("client_id", "connection", "password", *PROFILE)
 
 TEXT: Schema = {"type": ["string", "null"]}
 TEXT_OR_LIST: Schema = {"type": ["string", "array", "null"], "items": {"type": "string"}}
@@ -133,6 +136,32 @@ def _ok(description: str, schema: Schema | None = None, status: int = 200) -> Sc
     return {str(status): found}
 
 
+def _text(description: str) -> Schema:
+    return {"200": {"description": description, "content": {"text/html": {"schema": {"type": "string"}}}}}
+
+
+def _page_operation(summary: str) -> Schema:
+    """Pages answer pages, refusals too."""
+    page = {"text/html": {"schema": {"type": "string"}}}
+    statuses = {200: "The page.", 400: "Not like this.", 403: "The link is spent.", 413: "Too large."}
+    statuses |= {503: "Something needed is down."}
+    return {
+        "summary": summary,
+        "responses": {
+            str(status): {"description": text, "content": page} for status, text in statuses.items()
+        },
+    }
+
+
+_LEGACY: Schema = {
+    str(status): {
+        "description": REFUSALS[status],
+        "content": {"application/json": {"schema": JSON_OBJECT}},
+    }
+    for status in (400, 413, 503)
+}
+
+
 def _paths() -> Schema:
     client: Schema = dict.fromkeys(CLIENT_PARAMS, TEXT)
     grants: Schema = {"oneOf": [_grant_schema(grant) for grant in GRANTS.values()]}
@@ -206,6 +235,30 @@ def _paths() -> Schema:
         },
         "/.well-known/jwks.json": {
             "get": _operation("The keys that tokens are verified with", _ok("Keys.", JSON_OBJECT), (503,))
+        },
+        "/dbconnections/signup": {
+            "post": _operation(
+                "Make an account for oneself",
+                _ok("The account.", JSON_OBJECT),
+                (413, 503),
+                body=_object(dict.fromkeys((*SIGNUP, "user_metadata"), {}), ["client_id", "connection"]),
+            )
+            | {"responses": _ok("The account.", JSON_OBJECT) | _LEGACY}
+        },
+        "/dbconnections/change_password": {
+            "post": _operation(
+                "Ask for a link that sets a new password; the answer is the same for everybody",
+                _text("Asked for."),
+                (400, 413, 503),
+                body=_object(dict.fromkeys(("client_id", "connection", *PROFILE[:3]), {}), ["connection"]),
+            )
+        },
+        **{
+            f"/ticket/{kind}": {
+                "get": _page_operation(f"The page behind a {kind} ticket"),
+                "post": _page_operation(f"Use a {kind} ticket"),
+            }
+            for kind in ("password", "verification")
         },
         "/healthz": {"get": _operation("The process lives", _ok("Yes.", JSON_OBJECT), ())},
         "/readyz": {

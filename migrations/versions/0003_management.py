@@ -17,6 +17,38 @@ PURGED = (
 
 
 def upgrade() -> None:
+    op.create_table(
+        "password_history",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_password_history_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_password_history")),
+    )
+    op.create_index(op.f("ix_password_history_user_id"), "password_history", ["user_id"])
+    op.create_table(
+        "tickets",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("token_digest", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("consumed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_tickets_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tickets")),
+        sa.UniqueConstraint("token_digest", name=op.f("uq_tickets_token_digest")),
+    )
+    op.create_index(op.f("ix_tickets_user_id"), "tickets", ["user_id"])
+    op.create_index(op.f("ix_tickets_expires_at"), "tickets", ["expires_at"])
     op.create_index(op.f("ix_identifiers_key"), "identifiers", ["key"])
     op.create_index("ix_refresh_families_idle_expires_at", "refresh_families", ["idle_expires_at"])
     for name, table, column, where in PURGED:
@@ -139,6 +171,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("tickets")
+    op.drop_table("password_history")
     op.drop_index(op.f("ix_identifiers_key"), "identifiers")
     op.drop_index("ix_refresh_families_idle_expires_at", "refresh_families")
     for name, table, _, _ in PURGED:

@@ -121,7 +121,7 @@ def test_realms_policies_clients_apis_and_people(run: Run) -> None:
     weak = run(
         "users", "create", "bo@example.com", "--realm", "staff", "--password-stdin", stdin="short\n", code=1
     )
-    assert "at least 8 characters" in weak.stderr
+    assert "At least 8 characters" in weak.stderr
     again = run("users", "create", "ANA@example.com", "--realm", "staff", "--generate", code=1)
     assert "The user already exists." in again.stderr
     run("users", "update", "ana@example.com", "--realm", "staff", "--block")

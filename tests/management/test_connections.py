@@ -38,10 +38,10 @@ def test_a_login_asks_for_a_connection_by_any_of_its_realms(admin: Admin, wire: 
         "enabled_clients": ["app"],
     }
     made = admin.post("/connections", body)
-    admin.post("/users", {"connection": "partners", "email": "p@example.com", "password": "a long password"})
+    admin.post("/users", {"connection": "partners", "email": "p@example.com", "password": "A long passw0rd"})
     for realm in ("friends", "family"):
-        wire.ok(wire.password("p@example.com", "a long password", realm=realm))
-    assert wire.password("p@example.com", "a long password", realm="partners").status_code == 400
+        wire.ok(wire.password("p@example.com", "A long passw0rd", realm=realm))
+    assert wire.password("p@example.com", "A long passw0rd", realm="partners").status_code == 400
     taken = admin.ask("PATCH", f"/connections/{made['id']}", {"realms": ["staff"]})
     refused(taken, 409, "connection_conflict")
     again = admin.ask("POST", "/connections", {"name": "partners", "strategy": "auth0"})

@@ -121,12 +121,12 @@ def test_a_recovery_code_comes_only_where_it_is_switched_on(admin: Admin, wire: 
 
 def test_the_tenants_policy_holds_for_the_next_login(admin: Admin, wire: Wire, cast: Cast) -> None:
     made = admin.post("/connections", {"name": "new", "strategy": "auth0", "enabled_clients": ["app"]})
-    admin.post("/users", {"connection": "new", "email": "n@example.com", "password": "a long password"})
-    wire.ok(wire.password("n@example.com", "a long password", realm="new"))
+    admin.post("/users", {"connection": "new", "email": "n@example.com", "password": "A long passw0rd"})
+    wire.ok(wire.password("n@example.com", "A long passw0rd", realm="new"))
     assert admin.put("/guardian/policies", ["all-applications"]) == ["all-applications"]
-    assert wire.password("n@example.com", "a long password", realm="new").status_code == 403
+    assert wire.password("n@example.com", "A long passw0rd", realm="new").status_code == 403
     assert admin.put("/guardian/policies", []) == [] and admin.get("/guardian/policies") == []
-    wire.ok(wire.password("n@example.com", "a long password", realm="new"))
+    wire.ok(wire.password("n@example.com", "A long passw0rd", realm="new"))
     refused(admin.ask("PUT", "/guardian/policies", ["sometimes"]), 400, "invalid_body")
     assert made["name"] == "new"
 

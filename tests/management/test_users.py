@@ -8,7 +8,7 @@ from tests.making import PASSWORD, Cast
 from tests.management.conftest import Admin, refused
 from tests.wire import Wire, code_of
 
-NEW = {"connection": "staff", "email": "Dora@Example.com", "password": "a long and quiet password"}
+NEW = {"connection": "staff", "email": "Dora@Example.com", "password": "A long and quiet passw0rd"}
 
 
 def path(user_id: str) -> str:
@@ -78,7 +78,7 @@ def test_a_user_is_made_shown_changed_and_removed(admin: Admin, wire: Wire) -> N
         ),
         (NEW | {"app_metadata": {"user_id": 1}}, 400, "invalid_body", None),
         (
-            {"connection": "staff", "password": "a long and quiet password"},
+            {"connection": "staff", "password": "A long and quiet passw0rd"},
             400,
             "invalid_body",
             "Payload validation error: 'Missing required property: email'.",
@@ -122,7 +122,7 @@ def test_metadata_merge_at_their_first_level(admin: Admin, cast: Cast) -> None:
 )
 def test_some_members_cannot_change_together(admin: Admin, cast: Cast, pair: tuple[str, str]) -> None:
     values = {
-        "password": "another long password",
+        "password": "Another long passw0rd",
         "email": "b@example.com",
         "email_verified": True,
         "username": "bobby",
@@ -153,9 +153,9 @@ def test_a_new_password_forgives_wrong_ones(admin: Admin, wire: Wire, cast: Cast
     for _ in range(10):
         wire.password("bob@example.com", "wrong")
     assert wire.password("bob@example.com").status_code == 429
-    changed = admin.patch(path(cast.bob.id), {"password": "an entirely new password"})
+    changed = admin.patch(path(cast.bob.id), {"password": "An entirely new passw0rd"})
     assert changed["last_password_reset"].endswith("Z")
-    wire.ok(wire.password("bob@example.com", "an entirely new password"))
+    wire.ok(wire.password("bob@example.com", "An entirely new passw0rd"))
     assert wire.password("bob@example.com", PASSWORD).status_code == 403
 
 

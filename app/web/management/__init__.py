@@ -20,6 +20,7 @@ from app.web.management import (
     roles,
     stats,
     tenants,
+    tickets,
     user_blocks,
     users,
 )
@@ -39,6 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *tenants.OPERATIONS,
     *guardian.OPERATIONS,
     *attack_protection.OPERATIONS,
+    *tickets.OPERATIONS,
     *user_blocks.OPERATIONS,
     *emails.OPERATIONS,
     *keys.OPERATIONS,

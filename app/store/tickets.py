@@ -1,0 +1,73 @@
+"""Tickets: links that let their holder do one thing once, without a password. Only their digests are kept."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    ForeignKey,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from app.store.base import UTCDateTime, metadata, row_of, value_of, won
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_digest", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("details", JSON, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
+    Column("consumed_at", UTCDateTime),
+)
+_T = tickets.c
+
+
+@dataclass(frozen=True)
+class Ticket:
+    id: str
+    token_digest: str = field(repr=False)
+    kind: str
+    """`password` or `verification`."""
+    user_id: str
+    created_at: datetime
+    expires_at: datetime
+    details: dict[str, Any] = field(default_factory=dict)
+    """`email` that it was made for, `result_url`, `marks_verified`."""
+    consumed_at: datetime | None = None
+
+
+_BY_DIGEST = select(tickets).where(_T.token_digest == bindparam("digest"))
+
+
+def find_ticket(conn: Connection, token_digest: str) -> Ticket | None:
+    row = conn.execute(_BY_DIGEST, {"digest": token_digest}).first()
+    return value_of(Ticket, row) if row else None
+
+
+def add_ticket(conn: Connection, ticket: Ticket) -> None:
+    """A newer ticket of a kind voids the older ones of the same person."""
+    conn.execute(delete(tickets).where(_T.user_id == ticket.user_id, _T.kind == ticket.kind))
+    conn.execute(insert(tickets).values(**row_of(ticket)))
+
+
+def consume_ticket(conn: Connection, ticket_id: str, now: datetime) -> bool:
+    """Whether this caller is the one that may act on it."""
+    unused = (_T.id == ticket_id) & _T.consumed_at.is_(None) & (_T.expires_at > now)
+    return won(conn.execute(update(tickets).where(unused).values(consumed_at=now)))
+
+
+def void_tickets(conn: Connection, user_id: str) -> None:
+    conn.execute(delete(tickets).where(_T.user_id == user_id))

@@ -1,0 +1,141 @@
+"""`/dbconnections/signup` and `/dbconnections/change_password`: what people may do for themselves by an application."""
+
+from flask import Blueprint, Response
+
+from app import accounts, audit
+from app.accounts import passwords, tickets
+from app.accounts.passwords import PasswordRefused
+from app.context import Context
+from app.errors import Conflict, InvalidRequest, NotPossible
+from app.grants.dispatch import text_member
+from app.store import clients, realms, users
+from app.store.clients import Client
+from app.store.realms import Realm
+from app.web.answers import answer
+from app.web.body import read_members
+from app.web.lifecycle import context
+
+blueprint = Blueprint("dbconnections", __name__, url_prefix="/dbconnections")
+
+SENT = "We've just sent you an email to reset your password."
+PROFILE = "email username phone_number given_name family_name name nickname picture".split()
+MAX_METADATA = 10
+MAX_NAME, MAX_VALUE = 100, 500
+
+
+def _legacy(name: str, code: str, description: object, **more: object) -> Response:
+    """The shape of these two endpoints' refusals, older than all others."""
+    body = {"name": name, "code": code, "description": description, "statusCode": 400} | more
+    return answer({key: value for key, value in body.items() if value is not None}, status=400)
+
+
+def _place(ctx: Context, members: dict[str, object]) -> tuple[Client, Realm]:
+    """The application and the connection that it may use. Raises InvalidRequest."""
+    client_id, connection = text_member(members, "client_id"), text_member(members, "connection")
+    if client_id is None:
+        raise InvalidRequest("client_id parameter is mandatory", reason="no_client_id")
+    if connection is None:
+        raise InvalidRequest("connection parameter is mandatory", reason="no_connection")
+    with ctx.db.read() as conn:
+        client = ctx.look_up(conn, clients.find_client, client_id)
+        place = ctx.look_up(conn, realms.get_place, connection, client_id)
+    if client is None or not client.is_enabled:
+        raise InvalidRequest("Unknown client", reason="unknown_client")
+    ctx.facts.client_id = client.id
+    if place.realm is None or not place.is_for_client or not place.realm.is_enabled:
+        raise InvalidRequest("The connection does not exist or is not enabled", reason="unknown_connection")
+    ctx.facts.realm = place.realm.name
+    return client, place.realm
+
+
+def _metadata(members: dict[str, object]) -> dict[str, object]:
+    found = members.get("user_metadata") or {}
+    if not isinstance(found, dict) or len(found) > MAX_METADATA:
+        raise InvalidRequest("user_metadata must be an object of at most 10 members", reason="user_metadata")
+    for name, value in found.items():
+        if not isinstance(value, str) or len(name) > MAX_NAME or len(value) > MAX_VALUE:
+            text = "user_metadata members are texts of at most 500 characters"
+            raise InvalidRequest(text, reason="user_metadata")
+    return found
+
+
+@blueprint.post("/signup")
+def signup() -> Response:
+    ctx = context()
+    try:
+        return _sign_up(ctx, read_members())
+    except PasswordRefused as refusal:
+        _record(ctx, "fs", refusal.failure.code)
+        failure = refusal.failure
+        return _legacy(
+            failure.name, failure.code, failure.description, message=failure.message, policy=failure.policy
+        )
+    except Conflict:
+        _record(ctx, "fs", "identifier_taken")
+        return _legacy("BadRequestError", "invalid_signup", "Invalid sign up")
+    except NotPossible as refusal:
+        _record(ctx, "fs", "cannot_be")
+        return _legacy("BadRequestError", "invalid_signup", refusal.description)
+
+
+def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
+    _, realm = _place(ctx, members)
+    options = realm.options
+    if options.get("disable_signup") or realm.kind != "database" or not realm.takes_passwords:
+        raise InvalidRequest("public signup is disabled", reason="signup_disabled")
+    password = text_member(members, "password")
+    profile = {name: text_member(members, name) for name in PROFILE}
+    if password is None:
+        raise InvalidRequest("password is required", reason="no_password")
+    if profile["email"] is not None:
+        profile["email"] = profile["email"].lower()
+    if options.get("requires_username") and profile["username"] is None:
+        raise InvalidRequest("username is required", reason="no_username")
+    if (
+        profile["username"]
+        and not options.get("requires_username")
+        and not realm.takes_identifier("username")
+    ):
+        raise InvalidRequest("username is not allowed", reason="username_not_allowed")
+    ctx.facts.user_name = profile["email"] or profile["username"] or profile["phone_number"]
+    metadata = _metadata(members)
+    user = accounts.with_defaults(accounts.new_user(realm, ctx.now, user_metadata=metadata, **profile))
+    # Hashed whether or not the name is taken: the time must not tell.
+    password_hash = passwords.hash_checked(ctx, realm, user, password)
+    with ctx.db.write() as conn:
+        accounts.sign_up(conn, ctx, user, password_hash)
+    found = {
+        "_id": user.id.partition("|")[2],
+        "email": user.email,
+        "email_verified": False,
+        "username": user.username,
+        "phone_number": user.phone_number,
+        "phone_verified": False if user.phone_number else None,
+        "user_metadata": user.user_metadata or None,
+    }
+    return answer({name: value for name, value in found.items() if value is not None})
+
+
+@blueprint.post("/change_password")
+def change_password() -> Response:
+    """The same answer whoever asks for whomever; only a person who exists gets a ticket."""
+    ctx, members = context(), read_members()
+    _, realm = _place(ctx, members)
+    name = next((found for word in PROFILE[:3] if (found := text_member(members, word))), None)
+    if name is None:
+        raise InvalidRequest("email parameter is mandatory", reason="no_email")
+    ctx.facts.user_name = name[:255]
+    with ctx.db.write() as conn:
+        user = users.find_user_by_key(conn, realm.id, users.key_of(name))
+        if user is not None and user.email and not user.is_blocked:
+            ctx.facts.user_id = user.id
+            tickets.create_ticket(conn, ctx, user, "password", seconds=tickets.ASKED_SECONDS)
+            audit.record(conn, ctx, "scpr")
+        else:
+            audit.record(conn, ctx, "fcpr", "nobody_to_write_to")
+    return Response(SENT, content_type="text/html; charset=utf-8")
+
+
+def _record(ctx: Context, type: str, reason: str) -> None:
+    with ctx.db.write() as conn:
+        audit.record(conn, ctx, type, reason)
