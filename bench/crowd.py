@@ -14,7 +14,7 @@ from sqlalchemy import Table, insert
 from app.accounts import HEX
 from app.context import Server
 from app.crypto import digest, owner_of, random_id, random_token
-from app.identifiers import normal_key
+from app.identifiers import normal_key, skeleton
 from app.passwords import FORM
 from app.store.authenticators import Authenticator, authenticators
 from app.store.clients import Client
@@ -75,10 +75,11 @@ def add_people(
             for email in part
         ]
         insert_rows(server, users, map(row_of, people))
-        keys = ((person.id, normal_key(person.email or "")) for person in people)
-        insert_rows(
-            server, identifiers, ({"realm_id": realm.id, "key": key, "user_id": id} for id, key in keys)
+        keys = ((person.id, normal_key(person.email or "") or "") for person in people)
+        rows: Iterable[Row] = (
+            {"realm_id": realm.id, "key": key, "user_id": id, "skeleton": skeleton(key)} for id, key in keys
         )
+        insert_rows(server, identifiers, rows)
         devices = ((p.id, secrets[email]) for p, email in zip(people, part, strict=True) if email in secrets)
         insert_rows(server, authenticators, (_device(server, id, secret, now) for id, secret in devices))
         ids += [person.id for person in people]

@@ -25,6 +25,7 @@ from app.store.users import User
 HEX = "0123456789abcdef"
 MIN_PASSWORD_CHARACTERS = 8
 TAKEN = "The user already exists."
+LOOKS_TAKEN = "An identifier looks too much like one that is taken."
 
 
 def new_user(realm: Realm, now: datetime, *, id: str | None = None, **profile: object) -> User:
@@ -67,12 +68,14 @@ def hash_new_password(server: Server, password: str) -> str:
 
 
 def create_user(conn: Connection, ctx: Context, user: User, password_hash: str | None) -> User:
-    """Raises Conflict when an identifier is taken."""
+    """Raises Conflict when an identifier is taken, or looks as if it were."""
     user = replace(user, password_hash=password_hash, password_form=FORM)
     try:
         users.add_user(conn, user)
     except IntegrityError:
         raise Conflict(TAKEN, reason="auth0_idp_error") from None
+    except users.LooksTaken:
+        raise Conflict(LOOKS_TAKEN, reason="auth0_idp_error") from None
     ctx.facts.user_id = user.id
     changes.record(conn, ctx, "user_created", user.id, after=user)
     return user
@@ -92,7 +95,7 @@ def sign_up(conn: Connection, ctx: Context, user: User, password_hash: str) -> N
 def update_user(conn: Connection, ctx: Context, user: User, **changed: object) -> User:
     """Change a profile, identifiers included. Blocking and passwords have functions of their own.
 
-    Raises Conflict when an identifier is taken, NotPossible when it cannot be one.
+    Raises Conflict when an identifier is taken or looks as if it were, NotPossible when it cannot be one.
     """
     after = replace(user, updated_at=ctx.now, **changed)  # type: ignore[arg-type]
     check_identifiers(after)
@@ -100,6 +103,8 @@ def update_user(conn: Connection, ctx: Context, user: User, **changed: object) -
         users.replace_user(conn, user, after)
     except IntegrityError:
         raise Conflict(TAKEN, reason="auth0_idp_error") from None
+    except users.LooksTaken:
+        raise Conflict(LOOKS_TAKEN, reason="auth0_idp_error") from None
     ctx.facts.user_id = user.id
     changes.record(conn, ctx, "user_updated", user.id, before=user, after=after)
     return after

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     ForeignKey,
+    Index,
     Integer,
     Table,
     Text,
@@ -25,8 +26,9 @@ from sqlalchemy import (
     update,
 )
 
-from app.identifiers import normal_key
+from app.identifiers import look_alike, normal_key, skeleton
 from app.store.base import UTCDateTime, count, metadata, row_of, value_of, won
+from app.store.realms import realms
 
 users = Table(
     "users",
@@ -63,6 +65,8 @@ identifiers = Table(
     Column("realm_id", Text, ForeignKey("realms.id", ondelete="CASCADE"), primary_key=True),
     Column("key", Text, primary_key=True, index=True),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("skeleton", Text, nullable=False),
+    Index("ix_identifiers_skeleton", "realm_id", "skeleton"),
 )
 
 
@@ -124,10 +128,16 @@ def list_users(conn: Connection, realm_id: str, limit: int, after: str = "") -> 
     return [value_of(User, row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]
 
 
+class LooksTaken(Exception):
+    """An identifier that a reader takes for somebody else's."""
+
+
 def add_user(conn: Connection, user: User) -> None:
-    """Raises sqlalchemy's IntegrityError when an identifier is taken in the realm."""
+    """Raises LooksTaken, or sqlalchemy's IntegrityError when an identifier is taken in the realm."""
+    keys = _keys(user)
+    _refuse_look_alikes(conn, user, keys)
     conn.execute(insert(users).values(**row_of(user)))
-    _add_keys(conn, user)
+    _add_keys(conn, user, keys)
 
 
 def _keys(user: User) -> set[str]:
@@ -135,10 +145,34 @@ def _keys(user: User) -> set[str]:
     return {key for key in found if key}
 
 
-def _add_keys(conn: Connection, user: User) -> None:
-    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in _keys(user)]
+def _add_keys(conn: Connection, user: User, keys: set[str]) -> None:
+    rows = [
+        {"realm_id": user.realm_id, "key": key, "user_id": user.id, "skeleton": skeleton(key)} for key in keys
+    ]
     if rows:
         conn.execute(insert(identifiers), rows)
+
+
+# No unique index can tell a look-alike, ASCII beside ASCII being allowed; so identifiers of one realm are taken one
+# after the other. Logins and foreign keys do not wait for this lock. SQLite has one writer and leaves it out.
+_TURN = select(realms.c.id).where(realms.c.id == bindparam("realm_id")).with_for_update(key_share=True)
+_SEEN_ALIKE = select(identifiers.c.key).where(
+    identifiers.c.realm_id == bindparam("realm_id"),
+    identifiers.c.skeleton.in_(bindparam("skeletons", expanding=True)),
+    identifiers.c.user_id != bindparam("user_id"),
+)
+
+
+def _refuse_look_alikes(conn: Connection, user: User, keys: set[str]) -> None:
+    """The lock stays until the transaction ends: the next one sees what this one took."""
+    if not keys:
+        return
+    conn.execute(_TURN, {"realm_id": user.realm_id})
+    seen = {"realm_id": user.realm_id, "user_id": user.id, "skeletons": sorted({skeleton(k) for k in keys})}
+    # The same key is not alike but taken, which the table's own key tells.
+    others = set(conn.execute(_SEEN_ALIKE, seen).scalars()) - keys
+    if any(look_alike(key, other) for key in keys for other in others):
+        raise LooksTaken
 
 
 # The same password, not blocked, and no reset since.
@@ -187,13 +221,16 @@ def update_user(conn: Connection, user_id: str, **changes: object) -> None:
 
 
 def replace_user(conn: Connection, before: User, after: User) -> None:
-    """Raises sqlalchemy's IntegrityError when an identifier is taken in the realm."""
+    """Raises LooksTaken, or sqlalchemy's IntegrityError when an identifier is taken in the realm."""
     values = {name: value for name, value in row_of(after).items() if value != getattr(before, name)}
     if values:
         conn.execute(update(users).where(users.c.id == before.id).values(**values))
-    if _keys(before) != _keys(after):
+    old, new = _keys(before), _keys(after)
+    if old != new:
+        # Whoever looked like somebody before there was this rule may go on changing everything else.
+        _refuse_look_alikes(conn, after, new - old)
         conn.execute(delete(identifiers).where(identifiers.c.user_id == before.id))
-        _add_keys(conn, after)
+        _add_keys(conn, after, new)
 
 
 def remove_user(conn: Connection, user_id: str) -> None:

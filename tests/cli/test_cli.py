@@ -124,6 +124,8 @@ def test_realms_policies_clients_apis_and_people(run: Run) -> None:
     assert "At least 8 characters" in weak.stderr
     again = run("users", "create", "ANA@example.com", "--realm", "staff", "--generate", code=1)
     assert "The user already exists." in again.stderr
+    alike = run("users", "create", "\u0430na@example.com", "--realm", "staff", "--generate", code=1)
+    assert "looks too much like one that is taken" in alike.stderr
     run("users", "update", "ana@example.com", "--realm", "staff", "--block")
     assert made(run, "users", "show", "ana@example.com", "--realm", "staff")["blocked"] is True
     run("users", "delete", "ana@example.com", "--realm", "staff", "--yes")

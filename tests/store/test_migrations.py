@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 
 from app import accounts
 from app.context import Server, open_server
+from app.identifiers import skeleton
 from app.store import schema
 from app.store.base import metadata
 from app.store.database import Database
@@ -147,3 +148,22 @@ def test_nothing_is_lost_on_the_way_down_and_up(empty: Server) -> None:
     for revision in revisions()[1:]:
         schema.upgrade(empty.db, revision)
         assert counted(empty) == before, f"up to {revision}"
+
+
+def test_those_who_are_there_get_their_skeletons(empty: Server) -> None:
+    """More of them than one turn of the migration takes, and two who look alike, who stay."""
+    schema.upgrade(empty.db)
+    accounts.install(empty, now())
+    cast = making.make_cast(empty)
+    schema.downgrade(empty.db, "0003")
+    there = {"realm": cast.staff.id, "user": cast.bob.id}
+    rows = [there | {"key": key} for key in ("\u0430lice", *(f"bob{number}" for number in range(2500)))]
+    with empty.db.write() as conn:
+        conn.execute(
+            text("INSERT INTO identifiers (realm_id, key, user_id) VALUES (:realm, :key, :user)"), rows
+        )
+    schema.upgrade(empty.db)
+    with empty.db.read() as conn:
+        found = conn.execute(text("SELECT key, skeleton FROM identifiers")).all()
+    assert len(found) > 2500 and all(row.skeleton == skeleton(row.key) for row in found)
+    assert {row.key for row in found if row.skeleton == "alice"} == {"alice", "\u0430lice"}
