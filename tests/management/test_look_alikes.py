@@ -24,7 +24,7 @@ from tests.management.conftest import Admin, refused
 from tests.wire import Wire
 from tests.wire import refused as refused_login
 
-FIRST, SECOND = "the first one's password", "the second one's password"
+FIRST, SECOND = "The first one's passw0rd", "The second one's passw0rd"
 UNSEEN = "\u034f\ufe0f\U000e0100"
 PAIRS = size(100, 500)
 FAILURES = 10  # after which a name is blocked

@@ -46,6 +46,7 @@ def add(server: Server, table: Table, rows: Sequence[dict[str, Any]]) -> None:
 def family(cast: Cast, handle: str, **changes: object) -> dict[str, object]:
     row = {
         "handle_digest": handle,
+        "is_rotating": True,
         "user_id": cast.alice.id,
         "realm_id": cast.staff.id,
         "client_id": cast.app.id,

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.context import Server
-from app.identifiers import normal_key
+from app.identifiers import normal_key, skeleton
 from app.search import BadQuery, parse
 from app.store.authenticators import Authenticator, add_authenticator, authenticators
 from app.store.base import row_of
@@ -370,10 +370,10 @@ def crowd(server: Server, count: int) -> list[Person]:
         ]
         made.append(Person(each, realm, tuple(factors)))
     keys = [
-        {"realm_id": p.user.realm_id, "key": normal_key(text), "user_id": p.user.id}
+        {"realm_id": p.user.realm_id, "key": key, "skeleton": skeleton(key), "user_id": p.user.id}
         for p in made
         for text in (p.user.email, p.user.username, p.user.phone_number)
-        if text
+        if text and (key := normal_key(text))
     ]
     batches = [
         (users, [row_of(p.user) for p in made]),
