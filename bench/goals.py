@@ -7,6 +7,7 @@ from bench.driver import HASH
 from bench.figures import Figures
 from bench.flood import ALONE, GOAL_FLOOD, beside
 from bench.growth import BIG, SIZES, size_name
+from bench.lists import FIRST_PAGES, FROM_FAR, FROM_THE_START
 
 Look = Callable[[Figures], float | None]
 
@@ -63,6 +64,7 @@ def goals(*, is_sqlite: bool) -> list[Goal]:
         Goal("logins/s in flood / 16 connections", _over(logins, "password"), 0.9),
         Goal("memory after 400 logins / after 200", _memory_grows, at_most=1.1),
         *_growth_ratios(),
+        *_list_goals(),
         Goal("mix, its hashes / two hashing threads", _over("mix hashes", HASH)),
         Goal("refresh reuse / refresh", _over("refresh reuse", "refresh")),
         Goal("refresh / one commit after the other", _over("refresh", "commit")),
@@ -97,6 +99,29 @@ def _growth_ratios() -> list[Goal]:
         for size in GROWN[1:]
         for name in ("refresh", "login")
     ]
+
+
+def _list_goals() -> list[Goal]:
+    firsts = [
+        Goal(f"{name}, first page, {size} rows", _grown(size, f"{name} ms"), None, 50, "ms", 1)
+        for size in GROWN
+        for name in FIRST_PAGES
+    ]
+    depth = [
+        Goal(
+            f"{FROM_FAR} / the start, {size} rows", _grown_ratio(size, FROM_FAR, FROM_THE_START), at_most=1.5
+        )
+        for size in GROWN
+    ]
+    return firsts + depth
+
+
+def _grown_ratio(size: str, name: str, reference: str) -> Look:
+    def look(found: Figures) -> float | None:
+        one, other = _grown(size, f"{name} ms")(found), _grown(size, f"{reference} ms")(found)
+        return one / other if one and other else None
+
+    return look
 
 
 def _purge_goals() -> list[Goal]:

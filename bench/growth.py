@@ -21,6 +21,7 @@ from app.settings import Settings
 from bench.crowd import add_families, add_people
 from bench.driver import Driver, Job
 from bench.figures import Figures
+from bench.lists import add_admin, add_events, far_behind, time_lists
 from bench.purge import add_dead, purge
 from bench.seeding import API, PASSWORD, Ground, World, lay
 from bench.servers import SETTLE_SECONDS, Running, fresh, opened, serve
@@ -40,6 +41,9 @@ class Grown:
     settings: Settings
     ground: Ground
     leavers: list[str]
+    admin_secret: str
+    far: int
+    """The id of an event far behind."""
     belay: Running
     driver: Driver
 
@@ -73,6 +77,9 @@ def grow(db: str, sizes: Sequence[int], deadline: float, found: Figures) -> Iter
                     f"{name} p50 ms": median(found_in[key] for found_in in latencies),
                     f"{name} / {grown[0].name}": median(ratios),
                 }
+            found.growth[one.name] |= time_lists(
+                one.belay.port, one.settings.issuer, one.admin_secret, one.leavers[0], one.far
+            )
         yield "growth measured"
         for one in grown:
             one.belay.stop()
@@ -89,12 +96,13 @@ def _grown(db: str, rows: int) -> Iterator[Grown]:
         with opened(settings) as server:
             ground = lay(server)
             world, leavers = _populate(server, ground, rows)
+            admin_secret, far = add_admin(server, ground.now), far_behind(server)
             _settle(server)
         belay = serve(settings)
         try:
             time.sleep(SETTLE_SECONDS)
             with Driver(world) as driver:
-                yield Grown(rows, settings, ground, leavers, belay, driver)
+                yield Grown(rows, settings, ground, leavers, admin_secret, far, belay, driver)
         finally:
             belay.stop()
 
@@ -107,6 +115,7 @@ def _populate(server: Server, ground: Ground, rows: int) -> tuple[World, list[st
     totp = dict.fromkeys(emails, secret)
     ids = add_people(server, ground.realm, emails, ground.now, password_hash=password_hash, totp=totp)
     step = max(1, rows // KNOWN)
+    add_events(server, ids, ground.now)
     tokens = add_families(server, ground.realm, ground.client, API, ids, ground.now)
     good = [newest for number, (_, newest) in enumerate(tokens) if number % step == 0]
     known = emails[::step]
