@@ -40,12 +40,12 @@ class Ticket:
     id: str
     token_digest: str = field(repr=False)
     kind: str
-    """`password` or `verification`."""
+    """`password`, `verification` or `enrollment`."""
     user_id: str
     created_at: datetime
     expires_at: datetime
     details: dict[str, Any] = field(default_factory=dict)
-    """`email` that it was made for, `result_url`, `marks_verified`."""
+    """`email` that it was made for, `result_url`, `marks_verified`, `allows_more` factors than one."""
     consumed_at: datetime | None = None
 
 

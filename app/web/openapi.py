@@ -143,8 +143,14 @@ def _text(description: str) -> Schema:
 def _page_operation(summary: str) -> Schema:
     """Pages answer pages, refusals too."""
     page = {"text/html": {"schema": {"type": "string"}}}
-    statuses = {200: "The page.", 400: "Not like this.", 403: "The link is spent.", 413: "Too large."}
-    statuses |= {503: "Something needed is down."}
+    statuses = {
+        200: "The page.",
+        400: "Not like this.",
+        403: "The link is spent.",
+        413: "Too large.",
+        429: "Too often.",
+    }
+    statuses |= {429: "Too many guesses.", 503: "Something needed is down."}
     return {
         "summary": summary,
         "responses": {
@@ -258,7 +264,7 @@ def _paths() -> Schema:
                 "get": _page_operation(f"The page behind a {kind} ticket"),
                 "post": _page_operation(f"Use a {kind} ticket"),
             }
-            for kind in ("password", "verification")
+            for kind in ("password", "verification", "enrollment")
         },
         "/healthz": {"get": _operation("The process lives", _ok("Yes.", JSON_OBJECT), ())},
         "/readyz": {

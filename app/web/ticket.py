@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, render_template, request
 
-from app.accounts import tickets
+from app.accounts import enrollment, tickets
 from app.accounts.passwords import PasswordRefused
 from app.context import Context
 from app.errors import InvalidGrant, NotPossible, Refusal
+from app.factors import FACTORS
 from app.store.tenant import get_tenant
 from app.store.tickets import Ticket
 from app.store.users import User
@@ -21,11 +22,16 @@ from app.web.lifecycle import context
 blueprint = Blueprint("ticket", __name__, url_prefix="/ticket")
 
 MAX_TOKEN = 200
-TITLES = {"password": "New password", "verification": "Confirm your address"}
+TITLES = {
+    "password": "New password",
+    "verification": "Confirm your address",
+    "enrollment": "Authenticator app",
+}
 DONE = {
     "password": "Your password is set. You can log in with it now.",
     "verification": "Thank you, your address is confirmed.",
 }
+WRONG_CODE = FACTORS["totp"].wrong_answer
 DIFFERENT = "The two passwords are not the same."
 
 
@@ -107,6 +113,40 @@ def set_password() -> Response:
             return _form("password", token, user, 400, problem=refusal.description)
     except Refusal as refusal:
         return _refusal("password", refusal)
+
+
+@blueprint.get("/enrollment")
+def show_enrollment() -> Response:
+    return _shown("enrollment")
+
+
+@blueprint.post("/enrollment")
+def enroll() -> Response:
+    """Without a code a new secret is shown, with one it is confirmed."""
+    ctx = context()
+    try:
+        member = _members()
+        token, code = member("ticket"), member("code")
+        user = _owner(ctx, "enrollment", token)
+        if not code:
+            shown = enrollment.begin(ctx, token)
+            return _form(
+                "enrollment",
+                token,
+                user,
+                asks_code=True,
+                secret=shown["secret"],
+                barcode_uri=shown["barcode_uri"],
+            )
+        try:
+            recovery_code = enrollment.finish(ctx, token, code)
+        except InvalidGrant as refusal:
+            if refusal.description != WRONG_CODE:
+                raise
+            return _form("enrollment", token, user, 400, asks_code=True, problem=WRONG_CODE)
+        return _page("ticket/enrolled.html", title=TITLES["enrollment"], recovery_code=recovery_code)
+    except Refusal as refusal:
+        return _refusal("enrollment", refusal)
 
 
 @blueprint.get("/verification")

@@ -15,7 +15,7 @@ from app.context import Context
 from app.store import realms
 from tests.making import PASSWORD, Cast, now
 from tests.management.conftest import Admin, token_for
-from tests.wire import FULL, Wire
+from tests.wire import FULL, Wire, code_of
 
 GOOD = "Correct h0rse battery"
 
@@ -181,6 +181,56 @@ def test_an_address_is_confirmed_by_its_link(admin: Admin, wire: Wire, cast: Cas
     assert wire.client.post("/ticket/verification", data=token).status_code == 200
     assert wire.client.post("/ticket/verification", data=token).status_code == 403
     assert admin.get(f"/users/{cast.bob.id}")["email_verified"] is True
+
+
+def enrollment_for(admin: Admin, user_id: str, **members: Any) -> str:
+    made = admin.post("/guardian/enrollments/ticket", {"user_id": user_id} | members, 200)
+    return str(made["ticket_url"]).partition("ticket=")[2]
+
+
+def test_an_app_is_enrolled_by_a_link_and_then_asked_for(admin: Admin, wire: Wire, cast: Cast) -> None:
+    token = enrollment_for(admin, cast.bob.id)
+    assert wire.client.get(f"/ticket/enrollment?ticket={token}").status_code == 200
+    begun = wire.client.post("/ticket/enrollment", data={"ticket": token})
+    secret = re.findall(r"<code>([A-Z2-7]{32})</code>", begun.text)[0]
+    wrong = wire.client.post("/ticket/enrollment", data={"ticket": token, "code": "000000"})
+    assert wrong.status_code == 400 and "Invalid otp_code." in wrong.text
+    wire.ok(wire.password("bob@example.com"))  # nothing is enrolled before a right code
+    code = code_of(secret)
+    done = wire.client.post("/ticket/enrollment", data={"ticket": token, "code": code})
+    recovery = re.findall(r"<code>([A-Z0-9]{24})</code>", done.text)[0]
+    assert done.status_code == 200
+    again = wire.client.post("/ticket/enrollment", data={"ticket": token, "code": code})
+    assert again.status_code == 403
+    mfa_token = wire.mfa_token("bob@example.com")
+    assert wire.otp(mfa_token, code).status_code == 403  # that code was used
+    wire.ok(wire.recovery(mfa_token, recovery))
+    assert "gd_enrollment_complete" in {event.type for event in wire.events()}
+
+
+def test_a_link_adds_no_second_app_unless_it_says_so(admin: Admin, wire: Wire, cast: Cast) -> None:
+    token = enrollment_for(admin, cast.alice.id)
+    assert wire.client.post("/ticket/enrollment", data={"ticket": token}).status_code == 403
+    token = enrollment_for(admin, cast.alice.id, allow_multiple_enrollments=True)
+    begun = wire.client.post("/ticket/enrollment", data={"ticket": token})
+    secret = re.findall(r"<code>([A-Z2-7]{32})</code>", begun.text)[0]
+    # A login cannot confirm what a ticket began: it would have proven nothing.
+    assert wire.otp(wire.mfa_token(), code_of(secret)).status_code == 403
+    assert (
+        wire.client.post("/ticket/enrollment", data={"ticket": token, "code": code_of(secret)}).status_code
+        == 200
+    )
+    wire.ok(wire.recovery(wire.mfa_token(), cast.alice_recovery))
+
+
+def test_guesses_at_a_links_code_are_counted(admin: Admin, wire: Wire, cast: Cast) -> None:
+    token = enrollment_for(admin, cast.bob.id)
+    wire.client.post("/ticket/enrollment", data={"ticket": token})
+    statuses = [
+        wire.client.post("/ticket/enrollment", data={"ticket": token, "code": f"{number:06}"}).status_code
+        for number in range(12)
+    ]
+    assert statuses == [400] * 10 + [429] * 2
 
 
 def test_asking_for_a_link_answers_everybody_the_same(wire: Wire, cast: Cast) -> None:

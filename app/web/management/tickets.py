@@ -1,6 +1,6 @@
 """`/tickets`: links that let somebody set a password or prove an e-mail address."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection
@@ -112,4 +112,41 @@ def create_verification_ticket(call: Call) -> object:
     return {"ticket": made.address(call.ctx, "verification", token)}
 
 
-OPERATIONS = (create_password_ticket, create_verification_ticket)
+class EnrollmentTicket(Body):
+    user_id: str
+    email: Email | None = None
+    send_mail: bool | None = None
+    email_locale: str | None = None
+    factor: Literal["push-notification", "phone", "email", "otp", "webauthn-roaming", "webauthn-platform"] = (
+        "otp"
+    )
+    allow_multiple_enrollments: bool = False
+
+
+@operation(
+    "POST",
+    "/guardian/enrollments/ticket",
+    scopes="create:guardian_enrollment_tickets",
+    body=EnrollmentTicket,
+)
+def create_enrollment_ticket(call: Call) -> object:
+    """A link with which its holder enrols an authenticator app, once"""
+    given: EnrollmentTicket = call.body
+    if given.factor != "otp":
+        raise NotPossible("Only otp can be enrolled by a ticket yet.", reason="operation_not_supported")
+    with call.ctx.db.write() as conn:
+        user = get_user(conn, given.user_id)
+        ticket, token = made.create_ticket(
+            conn,
+            call.ctx,
+            user,
+            "enrollment",
+            seconds=made.DEFAULT_SECONDS,
+            allows_more=given.allow_multiple_enrollments,
+        )
+        call.ctx.facts.user_id = user.id
+        changes.record(conn, call.ctx, "enrollment_ticket_created", user.id)
+    return {"ticket_id": ticket.id, "ticket_url": made.address(call.ctx, "enrollment", token)}
+
+
+OPERATIONS = (create_password_ticket, create_verification_ticket, create_enrollment_ticket)
