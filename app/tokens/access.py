@@ -1,7 +1,7 @@
 """Access tokens: JWTs for an API or for one's own factors, opaque ones for `/userinfo` alone."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -31,8 +31,11 @@ def sign_access_token(
     gty: tuple[str, ...],
     methods: Methods = (),
     permissions: tuple[str, ...] = (),
+    changed_at: datetime | None = None,
 ) -> str:
     now = int(ctx.now.timestamp())
+    if changed_at is not None and now == int(changed_at.timestamp()):
+        now += 1  # a token carries whole seconds: one from before a change in this second must not pass for one after
     # Resource servers of Auth0 SDKs expect `/userinfo` beside the API when the token opens it too.
     opens_userinfo = audience.kind == "api" and "openid" in scope and audience.alg == "RS256"
     aud = [audience.identifier, userinfo_of(ctx.issuer)] if opens_userinfo else audience.identifier
@@ -103,6 +106,6 @@ def _bearer(
 
 
 def is_outdated(user: User, issued_seconds: float) -> bool:
-    """Issued before the person's password or factors changed; tokens carry whole seconds."""
+    """Issued before the person's password or factors changed, or in the same second of which nobody can tell."""
     changed = user.tokens_valid_after
-    return changed is not None and issued_seconds < int(changed.timestamp())
+    return changed is not None and issued_seconds <= int(changed.timestamp())

@@ -77,6 +77,7 @@ def mint(
             gty=grantee.gty,
             methods=grantee.methods,
             permissions=grantee.permissions,
+            changed_at=grantee.user.tokens_valid_after,
         )
 
     id_token = None
