@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from sqlalchemy import Connection
 
 from app.errors import NotPossible
 
@@ -100,6 +99,3 @@ def whole_page(query: Any, key: str, everything: Sequence[T], view: Callable[[T]
     first = query.page * query.per_page
     shown = [view(row) for row in everything[first : first + query.per_page]]
     return offset_page(query, key, shown, lambda: len(everything))
-
-
-Reader = Callable[[Connection], T]
