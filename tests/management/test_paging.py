@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.making import Cast
+from tests.making import PASSWORD, Cast
 from tests.management.conftest import Admin
+from tests.wire import FULL, Wire
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,22 @@ def test_nulls_that_somebody_wrote_are_shown(admin: Admin) -> None:
     made = admin.post("/connections", {"name": "partners", "strategy": "auth0", "options": options})
     listed = admin.get("/connections", name="partners", take=1)["connections"]
     assert listed == [made] and made["options"]["custom"] == {"nothing": None}
+
+
+def test_device_credentials_have_totals_where_they_are_asked_for(
+    admin: Admin, wire: Wire, cast: Cast
+) -> None:
+    for _ in range(3):
+        wire.ok(wire.password("bob@example.com", PASSWORD, **FULL))
+    whose = {"user_id": cast.bob.id, "type": "refresh_token"}
+    everything = admin.get("/device-credentials", **whose)
+    assert len(everything) == 3
+    page = admin.get("/device-credentials", **whose, include_totals="true", page=1, per_page=2)
+    expected = {"start": 2, "limit": 2, "total": 3, "device_credentials": everything[2:]}
+    assert page == expected
+    past = admin.get("/device-credentials", **whose, include_totals="true", page=9, per_page=2)
+    assert past["device_credentials"] == []
+    nobodys = admin.get("/device-credentials", include_totals="true")
+    assert (nobodys["total"], nobodys["device_credentials"]) == (0, [])
+    chosen = admin.get("/device-credentials", **whose, fields="id")
+    assert [set(device) for device in chosen] == [{"id"}] * 3
