@@ -49,7 +49,7 @@ def _new_secret() -> str:
 
 
 def _check(client: Client) -> None:
-    if client.app_type not in APP_TYPES:
+    if client.app_type and client.app_type not in APP_TYPES:
         raise NotPossible(f"app_type is one of: {', '.join(APP_TYPES)}")
     if client.auth_method not in AUTH_METHODS:
         raise NotPossible(f"auth_method is one of: {', '.join(AUTH_METHODS)}")

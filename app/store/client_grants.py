@@ -51,7 +51,11 @@ class ClientGrant:
 
 _G = client_grants.c
 _GRANTS = select(client_grants, apis.c.identifier.label("audience")).join(apis, apis.c.id == _G.api_id)
-_GRANTED = select(_G.scopes).where(_G.client_id == bindparam("client_id"), _G.api_id == bindparam("api_id"))
+_GRANTED = (
+    select(_G.scopes, _G.settings, apis.c.scopes.label("all_scopes"))
+    .join(apis, apis.c.id == _G.api_id)
+    .where(_G.client_id == bindparam("client_id"), _G.api_id == bindparam("api_id"))
+)
 
 
 def _grant(row: Any) -> ClientGrant:
@@ -63,7 +67,9 @@ def _grant(row: Any) -> ClientGrant:
 def find_granted(conn: Connection, client_id: str, api_id: str) -> tuple[str, ...] | None:
     """The scopes that a client was granted on an API; None when it was granted nothing at all."""
     row = conn.execute(_GRANTED, {"client_id": client_id, "api_id": api_id}).first()
-    return tuple(row.scopes) if row else None
+    if row is None:
+        return None
+    return tuple(row.all_scopes if row.settings.get("allow_all_scopes") else row.scopes)
 
 
 def find_client_grant(conn: Connection, grant_id: str) -> ClientGrant | None:

@@ -83,6 +83,7 @@ class Client:
     id: str
     name: str
     app_type: str
+    """Empty where nobody said; only tools read it."""
     auth_method: str
     """`none`, `client_secret_post` (Basic serves as well) or `private_key_jwt`."""
     created_at: datetime

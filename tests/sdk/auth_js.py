@@ -1,4 +1,4 @@
-"""@auth0/auth0-auth-js in a Node process of its own, called from Python."""
+"""SDKs for Node in processes of their own, called from Python; above all @auth0/auth0-auth-js."""
 
 import json
 import os
@@ -24,17 +24,16 @@ class SdkError(Exception):
         self.told = told
 
 
-class AuthJs:
-    """An `AuthClient`."""
+class Calls:
+    """A script that reads a call per line and writes its outcome per line."""
 
-    def __init__(self, process: subprocess.Popen[str], options: dict[str, str]) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.call("new", **options)
 
-    def call(self, method: str, **options: object) -> Any:
-        """Await one method of the client, `mfa.verify` for those of its MFA part. Raises SdkError."""
+    def send(self, call: dict[str, object]) -> Any:
+        """Raises SdkError."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"method": method, "options": options}) + "\n")
+        self._process.stdin.write(json.dumps(call) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, "Node ended; its complaint is in the captured standard error"
@@ -45,14 +44,33 @@ class AuthJs:
 
 
 @contextmanager
-def auth_js(domain: str, ca: Path, client_id: str, **options: str) -> Iterator[AuthJs]:
-    """A client for the server at that host and port; `options` are more of the SDK's own."""
+def running(script: str, ca: Path) -> Iterator[Calls]:
+    """That script, trusting that authority."""
     if not NODE.exists() or not (FOLDER / "node_modules").exists():
         databases.missing("node")
     environment = {"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(ca)}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([NODE, FOLDER / "calls.mjs"], env=environment, **pipes) as process:
+    with subprocess.Popen([NODE, FOLDER / script], env=environment, **pipes) as process:
         try:
-            yield AuthJs(process, {"domain": domain, "clientId": client_id} | options)
+            yield Calls(process)
         finally:
             process.kill()
+
+
+class AuthJs:
+    """An `AuthClient`."""
+
+    def __init__(self, calls: Calls, options: dict[str, str]) -> None:
+        self._calls = calls
+        self.call("new", **options)
+
+    def call(self, method: str, **options: object) -> Any:
+        """Await one method of the client, `mfa.verify` for those of its MFA part. Raises SdkError."""
+        return self._calls.send({"method": method, "options": options})
+
+
+@contextmanager
+def auth_js(domain: str, ca: Path, client_id: str, **options: str) -> Iterator[AuthJs]:
+    """A client for the server at that host and port; `options` are more of the SDK's own."""
+    with running("calls.mjs", ca) as calls:
+        yield AuthJs(calls, {"domain": domain, "clientId": client_id} | options)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from auth0.management import ManagementClient
 
 from tests import making
 from tests.databases import KINDS, Templates
@@ -45,3 +46,27 @@ def secure_site(
     files = {"BELAY_TLS_CERT": str(authority / "cert.pem"), "BELAY_TLS_KEY": str(authority / "key.pem")}
     with serving(templates, kind, tmp_path_factory.mktemp("https"), workers=2, **files) as live:
         yield Site(live, making.make_cast(live.server))
+
+
+@pytest.fixture(scope="package")
+def managed_site(
+    kind: str, authority: Path, templates: Templates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Over TLS, for tests that turn keys and settings which the logins of other tests depend on."""
+    files = {"BELAY_TLS_CERT": str(authority / "cert.pem"), "BELAY_TLS_KEY": str(authority / "key.pem")}
+    with serving(templates, kind, tmp_path_factory.mktemp("managed"), workers=2, **files) as live:
+        yield Site(live, making.make_cast(live.server))
+
+
+@pytest.fixture
+def trusted(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """auth0-python's token provider takes no client of ours: the authority is told by the environment."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+
+
+@pytest.fixture
+def management(managed_site: Site, trusted: None) -> Iterator[ManagementClient]:
+    """auth0-python's client with every scope, which fetches its token itself."""
+    client_id, secret = managed_site.administrator()
+    with managed_site.management(client_id=client_id, client_secret=secret) as client:
+        yield client

@@ -63,6 +63,13 @@ class BreachedPasswords(Lenient):
     stage: dict[str, Any] | None = None
 
 
+CAPTCHA_SECRETS = (
+    "recaptcha_v2.secret",
+    "recaptcha_enterprise.api_key",
+    "hcaptcha.secret",
+    "friendly_captcha.secret",
+    "arkose.secret",
+)
 SETTINGS = (
     Setting(
         "/attack-protection/brute-force-protection",
@@ -120,7 +127,14 @@ SETTINGS = (
         },
         METHODS,
     ),
-    Setting("/attack-protection/captcha", Lenient, SCOPES, {"active_provider_id": "auth_challenge"}, METHODS),
+    Setting(
+        "/attack-protection/captcha",
+        Lenient,
+        SCOPES,
+        {"active_provider_id": "auth_challenge"},
+        METHODS,
+        secrets=CAPTCHA_SECRETS,
+    ),
 )
 
 OPERATIONS: tuple[Operation, ...] = tuple(made for setting in SETTINGS for made in operations_of(setting))

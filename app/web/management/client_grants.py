@@ -27,6 +27,8 @@ def view(grant: ClientGrant) -> dict[str, Any]:
         "scope": list(grant.scopes),
         "subject_type": "client",
     }
+    if grant.settings.get("allow_all_scopes"):  # those of the API, today's and tomorrow's
+        del shown["scope"]
     return shown | grant.settings
 
 
@@ -93,7 +95,7 @@ class NewGrant(Changes):
 
 
 def _settings(given: Changes) -> dict[str, Any]:
-    kept = {"organization_usage", "allow_any_organization", "authorization_details_types"}
+    kept = {"organization_usage", "allow_any_organization", "authorization_details_types", "allow_all_scopes"}
     return given.model_dump(include=kept & given.model_fields_set)
 
 

@@ -10,6 +10,7 @@ from app import accounts
 from app.errors import Missing, NotPossible
 from app.store import clients, refresh_families
 from app.store.clients import Client
+from app.tokens.signing import DEFAULT_ALGORITHM
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Anywhere, Fields, Flag, checkpoint_page, choose, whole_page
 from app.web.management.schema import Body, Labels, Lenient, Text128
@@ -165,13 +166,12 @@ def view(call: Call, conn: Connection, client: Client, secret: str | None = None
         "client_id": client.id,
         "name": client.name,
         "global": client.is_global,
-        "app_type": client.app_type,
+        "app_type": client.app_type or None,
         "is_first_party": client.is_first_party,
         "grant_types": list(client.grant_types),
         "token_endpoint_auth_method": method if method != "private_key_jwt" else None,
         "is_token_endpoint_ip_header_trusted": client.trusts_forwarded_ip,
-        "jwt_configuration": client.settings.get("jwt_configuration", {"secret_encoded": False})
-        | {"alg": client.id_token_alg, "lifetime_in_seconds": client.id_token_seconds},
+        "jwt_configuration": _jwt_view(client),
         "refresh_token": _refresh_view(client),
         "callback_url_template": False,
         "signing_keys": [],
@@ -189,6 +189,15 @@ def view(call: Call, conn: Connection, client: Client, secret: str | None = None
     ):
         found = {name: found[name] for name in SUMMARY if name in found}
     return found
+
+
+def _jwt_view(client: Client) -> dict[str, Any]:
+    """Terraform takes an algorithm that nobody wrote for a change from outside, so the default is not shown."""
+    shown: dict[str, Any] = {"secret_encoded": False} | client.settings.get("jwt_configuration", {})
+    shown["lifetime_in_seconds"] = client.id_token_seconds
+    if client.id_token_alg != DEFAULT_ALGORITHM:
+        shown["alg"] = client.id_token_alg
+    return shown
 
 
 def _refresh_view(client: Client) -> dict[str, Any]:
@@ -276,8 +285,7 @@ def _changed(client: Client, given: Changes) -> dict[str, Any]:
             raise NotPossible("HS256 needs the client's secret, of which only a digest is kept. Use RS256.")
         changed["id_token_alg"] = given.jwt_configuration.alg or client.id_token_alg
         changed["id_token_seconds"] = given.jwt_configuration.lifetime_in_seconds or client.id_token_seconds
-        extra = given.jwt_configuration.model_dump(exclude_unset=True)
-        settings["jwt_configuration"] = {"secret_encoded": False} | extra
+        settings["jwt_configuration"] = given.jwt_configuration.model_dump(exclude_none=True)
     if given.refresh_token is not None:
         changed |= _refresh_changes(client, given.refresh_token)
         settings["refresh_token"] = given.refresh_token.model_dump(mode="json", exclude_unset=True)
@@ -312,13 +320,12 @@ def _origins(client: Client) -> list[str]:
 def create_client(call: Call) -> object:
     """Create an application; its secret is shown this once"""
     ctx, given = call.ctx, call.body
-    app_type = given.app_type or "regular_web"
-    is_public = app_type in ("native", "spa")
+    is_public = given.app_type in ("native", "spa")
     grants = DEFAULT_GRANTS if is_public else (*DEFAULT_GRANTS, "client_credentials")
     client = Client(
         accounts.new_client_id(),
         given.name,
-        app_type,
+        given.app_type or "",
         "none" if is_public else "client_secret_post",
         ctx.now,
         grant_types=grants,

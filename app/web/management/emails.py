@@ -77,6 +77,8 @@ def _write(call: Call, conn: Connection, old: dict[str, Any], given: Changes) ->
     new = given.model_dump(mode="json", exclude_unset=True)
     credentials = new.get("credentials") or {}
     secrets = {name: str(credentials.pop(name)) for name in SECRETS if credentials.get(name) is not None}
+    if new.get("name", old.get("name")) != old.get("name"):  # nothing of another provider holds for this one
+        old = {name: value for name, value in old.items() if name not in ("settings", "credentials")}
     content = old | new
     if content["name"] == "smtp" and not {"smtp_host", "smtp_port"} <= set(content.get("credentials") or {}):
         raise NotPossible("Payload validation error: 'Missing required property: smtp_host or smtp_port'.")

@@ -22,6 +22,7 @@ from app.web.management import rate, token
 from app.web.management.body import MISSING, read_body, read_query
 from app.web.management.problems import body_problem, query_problem
 from app.web.management.token import Caller
+from app.web.management.wire import present
 
 BASE = "/api/v2"
 
@@ -164,9 +165,6 @@ def _record(ctx: Context, found: Operation, refusal: Refusal) -> None:
 
 
 def _plain(value: object) -> object:
-    """Members that have no value are left out, as SDKs expect; nulls inside of what users wrote stay."""
     if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, dict):
-        return {name: part for name, part in value.items() if part is not None}
-    return value
+        return [present(part) for part in value]
+    return present(value)

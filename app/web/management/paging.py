@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.errors import NotPossible
+from app.web.management.wire import present
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def offset_page(
     }
     if has_length:
         found["length"] = len(shown)
-    return found | {key: list(shown)}
+    return found | {key: [present(part) for part in shown]}
 
 
 def checkpoint_page(
@@ -88,7 +89,7 @@ def checkpoint_page(
     """`found(limit, after)` in order of ids; `next` is left out on the last page."""
     size = query.take or DEFAULT_SIZE
     rows = list(found(size + 1, query.from_ or ""))
-    shown: dict[str, object] = {key: [view(row) for row in rows[:size]]}
+    shown: dict[str, object] = {key: [present(view(row)) for row in rows[:size]]}
     if len(rows) > size:
         shown["next"] = id_of(rows[size - 1])
     return shown

@@ -10,7 +10,7 @@ from app.errors import Missing, NotPossible
 from app.store import refresh_families
 from app.store.refresh_families import RefreshFamily
 from app.web.management.operation import Answered, Call, operation
-from app.web.management.paging import Checkpoint, Fields, Flag, checkpoint_page, choose
+from app.web.management.paging import Checkpoint, Fields, Flag, Paged, checkpoint_page, choose, whole_page
 from app.web.management.schema import Body
 from app.web.management.users import get_user
 from app.web.management.wire import timestamp
@@ -224,36 +224,37 @@ def revoke_session(call: Call) -> object:
 # --- the older view of refresh tokens ------------------------------------------------------------------------------
 
 
-class DevicesQuery(Fields):
+MOST_DEVICES = 1000  # of one person; nobody has so many
+
+
+class DevicesQuery(Paged, Fields):
     user_id: str | None = None
     client_id: str | None = None
     type: str | None = None
-    page: int = Field(0, ge=0)
-    per_page: int = Field(50, ge=0, le=100)
-    include_totals: Flag = False
 
 
 @operation("GET", "/device-credentials", scopes="read:device_credentials", query=DevicesQuery)
 def list_devices(call: Call) -> object:
     """Refresh tokens of a user, as older tools know them"""
     query: DevicesQuery = call.query
-    if query.user_id is None or query.type not in (None, "refresh_token", "rotating_refresh_token"):
-        return []
-    with call.ctx.db.read() as conn:
-        found = refresh_families.list_families(
-            conn, user_id=query.user_id, client_id=query.client_id, now=call.ctx.now, limit=query.per_page
-        )
-    return [
-        {
-            "id": family.handle_digest,
-            "device_name": family.last_user_agent or "",
-            "type": "rotating_refresh_token" if family.is_rotating else "refresh_token",
-            "user_id": family.user_id,
-            "client_id": family.client_id,
-            "last_used": timestamp(family.rotated_at),
-        }
-        for family in found
-    ]
+    found: list[RefreshFamily] = []
+    if query.user_id is not None and query.type in (None, "refresh_token", "rotating_refresh_token"):
+        with call.ctx.db.read() as conn:
+            found = refresh_families.list_families(
+                conn, user_id=query.user_id, client_id=query.client_id, now=call.ctx.now, limit=MOST_DEVICES
+            )
+    return whole_page(query, "device_credentials", found, lambda family: choose(_device(family), query))
+
+
+def _device(family: RefreshFamily) -> dict[str, Any]:
+    return {
+        "id": family.handle_digest,
+        "device_name": family.last_user_agent or "",
+        "type": "rotating_refresh_token" if family.is_rotating else "refresh_token",
+        "user_id": family.user_id,
+        "client_id": family.client_id,
+        "last_used": timestamp(family.rotated_at),
+    }
 
 
 @operation(

@@ -17,6 +17,14 @@ from app.web.management.schema import Body
 
 UNKNOWN = "The resource server does not exist"
 DEFAULT_SECONDS = 86400
+DEFAULTS: dict[str, Any] = {
+    "token_lifetime_for_web": 7200,
+    "skip_consent_for_verifiable_first_party_clients": False,
+    "subject_type_authorization": {
+        "client": {"policy": "require_client_grant"},
+        "user": {"policy": "allow_all"},
+    },
+}
 
 
 class Scope(Body):
@@ -67,9 +75,8 @@ def view(api: Api) -> dict[str, Any]:
         {"value": scope} | ({"description": api.descriptions[scope]} if scope in api.descriptions else {})
         for scope in api.scopes
     ]
-    shown = {"token_lifetime_for_web": 7200, "skip_consent_for_verifiable_first_party_clients": True}
     return (
-        shown
+        DEFAULTS
         | api.settings
         | {
             "id": api.id,

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app import accounts
+from app.accounts.tenant import secrets_of
 from app.store import documents
 from app.web.management.operation import Call, Operation, operation
 
@@ -20,6 +21,7 @@ class Setting:
     default: dict[str, Any] = field(default_factory=dict)
     methods: tuple[str, ...] = ("GET", "PUT")
     secrets: tuple[str, ...] = ()
+    """Their names; `a.b` for one inside of an object."""
     document: str = ""
     """Its name where that is not the path: one document may have two addresses."""
     is_shown: bool = True
@@ -70,11 +72,31 @@ def _show(setting: Setting) -> Callable[[Call], object]:
 def _write(setting: Setting, *, merges: bool) -> Callable[[Call], object]:
     def write(call: Call) -> object:
         given = call.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        secrets = {word: str(given.pop(word)) for word in setting.secrets if given.get(word) is not None}
+        secrets = _taken(given, setting.secrets)
         content = given
         if merges:
+            secrets = _secrets_of(call, setting.name) | secrets if secrets else secrets
             content = merged(setting.default | (content_of(call, setting.name) or {}), given)
         put_content(call, setting.name, content, secrets or None)
         return setting.default | content if setting.is_shown else {}
 
     return write
+
+
+def _taken(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, str]:
+    """Take the secrets out of what was given."""
+    found: dict[str, str] = {}
+    for name in names:
+        *folders, last = name.split(".")
+        holder: Any = given
+        for folder in folders:
+            holder = holder.get(folder) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and holder.get(last) is not None:
+            found[name] = str(holder.pop(last))
+    return found
+
+
+def _secrets_of(call: Call, name: str) -> dict[str, str]:
+    with call.ctx.db.read() as conn:
+        known = documents.find_document(conn, name)
+    return secrets_of(call.ctx, known) if known else {}
