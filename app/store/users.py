@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     select,
     update,
@@ -119,8 +120,11 @@ def find_user_by_key(conn: Connection, realm_id: str, key: str) -> User | None:
     return value_of(User, row) if row else None
 
 
-def list_users(conn: Connection, realm_id: str, limit: int, after: str = "") -> Sequence[User]:
-    found = select(users).where(users.c.realm_id == realm_id, users.c.id > after)
+def list_users(conn: Connection, realm_id: str | None, limit: int, after: str = "") -> Sequence[User]:
+    """In order of ids; without a realm, of all of them."""
+    found = select(users).where(users.c.id > after)
+    if realm_id is not None:
+        found = found.where(users.c.realm_id == realm_id)
     return [value_of(User, row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]
 
 
@@ -130,13 +134,14 @@ def add_user(conn: Connection, user: User) -> None:
     _add_keys(conn, user)
 
 
-def _keys(user: User) -> set[str]:
+def keys_of(user: User) -> set[str]:
+    """The normal forms that somebody is found by."""
     found = {normal_key(text) for text in (user.email, user.username, user.phone_number) if text}
     return {key for key in found if key}
 
 
 def _add_keys(conn: Connection, user: User) -> None:
-    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in _keys(user)]
+    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in keys_of(user)]
     if rows:
         conn.execute(insert(identifiers), rows)
 
@@ -191,7 +196,7 @@ def replace_user(conn: Connection, before: User, after: User) -> None:
     values = {name: value for name, value in row_of(after).items() if value != getattr(before, name)}
     if values:
         conn.execute(update(users).where(users.c.id == before.id).values(**values))
-    if _keys(before) != _keys(after):
+    if keys_of(before) != keys_of(after):
         conn.execute(delete(identifiers).where(identifiers.c.user_id == before.id))
         _add_keys(conn, after)
 
@@ -258,6 +263,14 @@ def count_users(conn: Connection, condition: Condition | None, *, up_to: int) ->
     if condition is not None:
         found = found.where(condition)
     return count(conn, found, up_to=up_to)
+
+
+def count_users_of(conn: Connection, realm_id: str | None) -> int:
+    """Of a realm, or of all."""
+    found = select(func.count()).select_from(users)
+    return int(
+        conn.execute(found if realm_id is None else found.where(users.c.realm_id == realm_id)).scalar_one()
+    )
 
 
 def list_users_by_email(conn: Connection, email: str) -> list[User]:

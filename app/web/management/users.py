@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from app import accounts
 from app.accounts import passwords as password_changes
+from app.accounts.import_schema import NOT_IN_APP_METADATA
 from app.context import Context
 from app.errors import Missing, NotPossible
 from app.search import BadQuery, parse
@@ -41,10 +42,6 @@ NOT_TOGETHER = (
     ("username", "email"),
     ("username", "email_verified"),
     ("username", "password"),
-)
-NOT_IN_APP_METADATA = frozenset(
-    "__tenant _id blocked clientID created_at email_verified email globalClientID global_client_id identities lastIP "
-    "lastLogin loginsCount metadata multifactor_last_modified multifactor updated_at user_id".split()
 )
 
 

@@ -1,0 +1,47 @@
+"""People by the hundred: what an import looks up and writes in one transaction, a statement for all of them."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from app.store.authenticators import Authenticator, authenticators
+from app.store.base import row_of, value_of
+from app.store.users import User, identifiers, keys_of, users
+
+
+def find_holders(
+    conn: Connection, realm_id: str, keys: Collection[str], *, is_locking: bool
+) -> dict[str, User]:
+    """Who has these identifiers in the realm. `is_locking`: they stay as they are until the transaction ends."""
+    if not keys:
+        return {}
+    found = select(identifiers.c.key, users).join(identifiers, identifiers.c.user_id == users.c.id)
+    # In one order, so that two imports of the same people wait for each other and never crosswise.
+    found = found.where(identifiers.c.realm_id == realm_id, identifiers.c.key.in_(keys)).order_by(users.c.id)
+    if is_locking:
+        found = found.with_for_update(key_share=True, of=users)
+    return {row.key: value_of(User, row) for row in conn.execute(found)}
+
+
+def find_known_ids(conn: Connection, ids: Collection[str]) -> set[str]:
+    """Which of these user ids somebody has, in whatever realm."""
+    if not ids:
+        return set()
+    return set(conn.execute(select(users.c.id).where(users.c.id.in_(ids))).scalars())
+
+
+def add_users(conn: Connection, new: Sequence[User]) -> None:
+    """Raises sqlalchemy's IntegrityError when an identifier or an id is taken."""
+    if not new:
+        return
+    conn.execute(insert(users), [row_of(user) for user in new])
+    rows = [
+        {"realm_id": user.realm_id, "key": key, "user_id": user.id} for user in new for key in keys_of(user)
+    ]
+    conn.execute(insert(identifiers), sorted(rows, key=lambda row: row["key"]))
+
+
+def add_authenticators(conn: Connection, new: Iterable[Authenticator]) -> None:
+    rows = [row_of(authenticator) for authenticator in new]
+    if rows:
+        conn.execute(insert(authenticators), rows)
