@@ -42,7 +42,7 @@ class Unreadable(NotPossible):
 
 
 class Records:
-    """Iterates over the records; `bytes_read` tells how far it is."""
+    """Iterates over the records, once; `count` and `bytes_read` tell how far it is."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
@@ -53,7 +53,7 @@ class Records:
         )
         self._text, self._at, self._is_over = "", 0, False
         self._twice: str | None = None
-        self._count = 0
+        self.count = 0
         self.bytes_read = 0
 
     def __iter__(self) -> Iterator[Read]:
@@ -63,9 +63,12 @@ class Records:
             first = self._peek()
         if first == "[":
             self._at += 1
-            yield from self._array()
-        elif first:
-            yield from self._lines()
+            records = self._array()
+        else:
+            records = self._lines()
+        for record in records:
+            self.count += 1
+            yield record
 
     # --- an array --------------------------------------------------------------------------------------------------
 
@@ -76,7 +79,6 @@ class Records:
             while True:
                 self._peek()
                 yield self._element()
-                self._count += 1
                 mark = self._peek()
                 self._at += 1
                 if mark == "]":
@@ -107,7 +109,7 @@ class Records:
             size *= 2
 
     def _unreadable(self) -> Unreadable:
-        return Unreadable(f"The file stops being a JSON array of at most 1 MiB a record after {self._count}.")
+        return Unreadable(f"The file stops being a JSON array of at most 1 MiB a record after {self.count}.")
 
     # --- lines -----------------------------------------------------------------------------------------------------
 

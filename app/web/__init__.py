@@ -5,7 +5,7 @@ Here wire words are translated: Auth0's outside, ours inside. Nothing is decided
 
 from flask import Blueprint
 
-from app.web import health, management, mfa, oauth, openapi, well_known
+from app.web import downloads, health, management, mfa, oauth, openapi, well_known
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     oauth.blueprint,
@@ -13,5 +13,6 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     well_known.blueprint,
     health.blueprint,
     openapi.blueprint,
+    downloads.blueprint,
     management.blueprint,
 )

@@ -35,7 +35,7 @@ def read_body() -> tuple[Any, bool]:
             found = json.loads(text, object_pairs_hook=_unique, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         raise NotPossible("Payload validation error: 'The body is not valid JSON'.") from None
-    _check(found)
+    check_text(found)
     return (MISSING if found is None else found), is_form
 
 
@@ -50,7 +50,7 @@ def read_query(model: type[BaseModel], args: MultiDict[str, str]) -> dict[str, o
         many = list in kinds
         values = [word for value in args.getlist(name) for word in value.split(",")]
         found[name] = values if many else args[name]
-        _check(found[name])
+        check_text(found[name])
     return found
 
 
@@ -61,7 +61,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _check(value: object, depth: int = 0) -> None:
+def check_text(value: object, depth: int = 0) -> None:
     """Text that every database and log can hold, nested no deeper than anybody needs. Raises NotPossible."""
     if depth > MAX_DEPTH:
         raise NotPossible("Payload validation error: 'Nested too deeply'.")
@@ -69,8 +69,8 @@ def _check(value: object, depth: int = 0) -> None:
         raise NotPossible("Payload validation error: 'A NUL or an unpaired surrogate'.")
     if isinstance(value, dict):
         for name, part in value.items():
-            _check(name, depth + 1)
-            _check(part, depth + 1)
-    elif isinstance(value, list):
+            check_text(name, depth + 1)
+            check_text(part, depth + 1)
+    elif isinstance(value, list | tuple):
         for part in value:
-            _check(part, depth + 1)
+            check_text(part, depth + 1)
