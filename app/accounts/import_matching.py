@@ -77,14 +77,15 @@ def match(conn: Connection, terms: Terms, candidates: Sequence[Candidate]) -> li
 
 
 def _match_one(
-    terms: Terms, candidate: Candidate, holders: dict[str, User], ids: set[str], claimed: set[str]
+    terms: Terms, candidate: Candidate, holders: dict[str, User], ids: dict[str, datetime], claimed: set[str]
 ) -> Match:
     for key, name in candidate.keys.items():
         holder = holders.get(key)
         is_of_this_import = holder is not None and holder.updated_at == terms.made_at
         if is_of_this_import or key in claimed or key in terms.seen:
             return Match(candidate, problems=(_provided(name),))
-    if candidate.user.id in claimed or candidate.user.id in terms.seen:
+    user_id = candidate.user.id
+    if user_id in claimed or user_id in terms.seen or ids.get(user_id) == terms.made_at:
         return Match(candidate, problems=(_provided("user_id"),))
     email_key = key_of(candidate.user.email or "")
     mine = holders.get(email_key)
@@ -95,11 +96,11 @@ def _match_one(
         for key, name in candidate.keys.items()
         if (holder := holders.get(key)) is not None and (mine is None or holder.id != mine.id)
     ]
-    if mine is None and candidate.user.id in ids:
+    if mine is None and user_id in ids:
         problems.append(Problem("CONFLICT", "A user with this user_id exists already", "user_id"))
     if problems:
         return Match(candidate, problems=tuple(problems))
-    claims = (candidate.user.id, *candidate.keys) if mine is None else (mine.id, email_key)
+    claims = (user_id, *candidate.keys) if mine is None else (mine.id, email_key)
     return Match(candidate, mine, claimed=claims)
 
 

@@ -1,6 +1,7 @@
 """People by the hundred: what an import looks up and writes in one transaction, a statement for all of them."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
@@ -23,11 +24,12 @@ def find_holders(
     return {row.key: value_of(User, row) for row in conn.execute(found)}
 
 
-def find_known_ids(conn: Connection, ids: Collection[str]) -> set[str]:
-    """Which of these user ids somebody has, in whatever realm."""
+def find_known_ids(conn: Connection, ids: Collection[str]) -> dict[str, datetime]:
+    """Which of these user ids somebody has, in whatever realm, and when they were last changed."""
     if not ids:
-        return set()
-    return set(conn.execute(select(users.c.id).where(users.c.id.in_(ids))).scalars())
+        return {}
+    found = select(users.c.id, users.c.updated_at).where(users.c.id.in_(ids))
+    return {row.id: row.updated_at for row in conn.execute(found)}
 
 
 def add_users(conn: Connection, new: Sequence[User]) -> None:

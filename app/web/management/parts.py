@@ -15,7 +15,8 @@ from app.web.body import MAX_MANAGEMENT_BYTES
 from app.web.management.body import check_text
 
 MAX_FILE_BYTES = 512_000  # Auth0's limit of an import
-MAX_FIELD_BYTES = 16 * 1024
+MAX_FIELD_BYTES = 128 * 1024  # Werkzeug counts what it has not looked at yet, too
+CHUNK = 16 * 1024
 MAX_PARTS = 20
 TOO_LARGE = f"Payload content length greater than maximum allowed: {MAX_FILE_BYTES}"
 
@@ -29,7 +30,10 @@ def read_parts() -> dict[str, str | bytes]:
     if request.mimetype != "multipart/form-data" or not boundary:
         raise NotPossible("Payload validation error: 'The body must be multipart/form-data'.")
     parser = MultiPartParser(
-        stream_factory=_in_memory, max_form_memory_size=MAX_FIELD_BYTES, max_form_parts=MAX_PARTS
+        stream_factory=_in_memory,
+        max_form_memory_size=MAX_FIELD_BYTES,
+        max_form_parts=MAX_PARTS,
+        buffer_size=CHUNK,
     )
     try:
         fields, files = parser.parse(BytesIO(raw), boundary.encode("latin-1"), len(raw))
