@@ -245,6 +245,7 @@ def test_identifiers_are_unique_in_the_file_too(
     expected = [("DUPLICATED_USER", name) for name in ("email", "username", "username", "user_id")]
     for upsert, batch in ((False, 200), (True, 200), (False, 1), (True, 1)):
         monkeypatch.setattr(importing, "BATCH", batch)
+        monkeypatch.setattr(importing, "UPSERT_BATCH", batch)
         realm = making.make_realm(server, f"realm-{upsert}-{batch}")
         given = [
             r | ({"user_id": f"{r['user_id']}-{upsert}-{batch}"} if "user_id" in r else {}) for r in records
@@ -419,9 +420,11 @@ def test_an_import_holds_the_lock_shortly(server: Server, cast: Cast) -> None:
 
     running = begin(server, cast.staff)
     counts.clear()
-    list(importing.take(running, as_file(people(200))))
+    list(importing.take(running, as_file(people(importing.BATCH))))
     assert len(counts) <= 12
-    report("import: statements of a batch of 200", tried="200 records", held=f"{len(counts)} statements")
+    report(
+        "import: statements of a batch", tried=f"{importing.BATCH} records", held=f"{len(counts)} statements"
+    )
 
 
 def test_a_job_goes_with_its_parts_after_a_day(server: Server, cast: Cast) -> None:

@@ -31,6 +31,7 @@ class Candidate:
     devices: list[Authenticator]
     keys: dict[str, str]
     """The normal forms of the identifiers, each with the member that it came from."""
+    email_key: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _match_one(
     user_id = candidate.user.id
     if user_id in claimed or user_id in terms.seen or ids.get(user_id) == terms.made_at:
         return Match(candidate, problems=(_provided("user_id"),))
-    email_key = key_of(candidate.user.email or "")
+    email_key = candidate.email_key
     mine = holders.get(email_key)
     if not terms.is_upsert or (mine is not None and key_of(mine.email or "") != email_key):
         mine = None

@@ -31,7 +31,8 @@ from app.store.jobs import Job
 from app.store.realms import Realm
 from app.store.users import User, key_of
 
-BATCH = 200  # records a transaction
+BATCH = 100  # records a transaction: about 10 ms of SQLite's write lock
+UPSERT_BATCH = 40  # each of them changes a row of its own: about as long
 TRIES = 4  # somebody else took an identifier between the look and the write
 PATIENCE_SECONDS = 60.0  # with a database that does not answer
 SAME = (
@@ -85,7 +86,8 @@ def take(running: Import, records: Iterable[Read]) -> Iterator[Batch]:
     """
     items = _items(running, iter(records))
     job = running.job
-    while some := list(islice(items, BATCH)):
+    size = UPSERT_BATCH if running.terms.is_upsert else BATCH
+    while some := list(islice(items, size)):
         for done in _take_some(running, job, some):
             job = done.job
             yield done
@@ -126,7 +128,12 @@ def _item(running: Import, number: int, digest: str, read: Read) -> Item:
     devices = [factors.new_totp(running.ctx, user.id, secret) for secret in entry.totp_secrets]
     named = {name: getattr(user, name) for name in ("email", "username", "phone_number")}
     keys = {key_of(text): name for name, text in reversed(named.items()) if text}
-    return Item(number, digest, read.value, Candidate(entry, people.with_defaults(user), devices, keys))
+    return Item(
+        number,
+        digest,
+        read.value,
+        Candidate(entry, people.with_defaults(user), devices, keys, key_of(record.email)),
+    )
 
 
 def _take_some(running: Import, job: Job, some: Sequence[Item]) -> Iterator[Batch]:
@@ -186,7 +193,7 @@ def _try(running: Import, job: Job, some: Sequence[Item]) -> Batch:
     with running.ctx.db.write() as conn:
         matches = import_matching.match(conn, running.terms, people_of)
         done = _result(job, some, matches)
-        imports.add_users(conn, [m.candidate.user for m in matches if m.is_new])
+        imports.add_users(conn, [(m.candidate.user, m.candidate.keys.keys()) for m in matches if m.is_new])
         imports.add_authenticators(conn, [d for m in matches if m.is_new for d in m.candidate.devices])
         for found in matches:
             if found.existing is not None and not found.problems:

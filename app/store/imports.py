@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select
 
 from app.store.authenticators import Authenticator, authenticators
 from app.store.base import row_of, value_of
-from app.store.users import User, identifiers, keys_of, users
+from app.store.users import User, identifiers, users
 
 
 def find_holders(
@@ -32,14 +32,12 @@ def find_known_ids(conn: Connection, ids: Collection[str]) -> dict[str, datetime
     return {row.id: row.updated_at for row in conn.execute(found)}
 
 
-def add_users(conn: Connection, new: Sequence[User]) -> None:
-    """Raises sqlalchemy's IntegrityError when an identifier or an id is taken."""
+def add_users(conn: Connection, new: Sequence[tuple[User, Collection[str]]]) -> None:
+    """People with the normal forms of their identifiers. Raises sqlalchemy's IntegrityError when one is taken."""
     if not new:
         return
-    conn.execute(insert(users), [row_of(user) for user in new])
-    rows = [
-        {"realm_id": user.realm_id, "key": key, "user_id": user.id} for user in new for key in keys_of(user)
-    ]
+    conn.execute(insert(users), [row_of(user) for user, _ in new])
+    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for user, keys in new for key in keys]
     conn.execute(insert(identifiers), sorted(rows, key=lambda row: row["key"]))
 
 

@@ -134,14 +134,13 @@ def add_user(conn: Connection, user: User) -> None:
     _add_keys(conn, user)
 
 
-def keys_of(user: User) -> set[str]:
-    """The normal forms that somebody is found by."""
+def _keys(user: User) -> set[str]:
     found = {normal_key(text) for text in (user.email, user.username, user.phone_number) if text}
     return {key for key in found if key}
 
 
 def _add_keys(conn: Connection, user: User) -> None:
-    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in keys_of(user)]
+    rows = [{"realm_id": user.realm_id, "key": key, "user_id": user.id} for key in _keys(user)]
     if rows:
         conn.execute(insert(identifiers), rows)
 
@@ -196,7 +195,7 @@ def replace_user(conn: Connection, before: User, after: User) -> None:
     values = {name: value for name, value in row_of(after).items() if value != getattr(before, name)}
     if values:
         conn.execute(update(users).where(users.c.id == before.id).values(**values))
-    if keys_of(before) != keys_of(after):
+    if _keys(before) != _keys(after):
         conn.execute(delete(identifiers).where(identifiers.c.user_id == before.id))
         _add_keys(conn, after)
 
