@@ -27,7 +27,7 @@ from tests.records import people, record, write
 from tests.wire import Wire, code_of
 
 Start = Callable[..., subprocess.Popen[str]]
-MEMORY_MIB = 40  # what a long import may need beyond a short one
+MEMORY_MIB = 15  # what a long import may need beyond a short one
 
 
 @pytest.fixture
