@@ -78,7 +78,7 @@ def standing_of(asking: Asking, person: Person) -> Standing:
             asking.realm.mfa_mode, asking.tenant.mfa_policies, is_exempt=not asking.realm.wants_mfa
         ),
         is_user_blocked=person.user.is_blocked,
-        is_realm_enabled=asking.realm.is_enabled,
+        is_realm_enabled=asking.realm.is_enabled and asking.realm.takes_passwords,
         is_realm_for_client=asking.is_realm_for_client,
         is_client_enabled=asking.client.is_enabled,
         confirmed_kinds=tuple(a.kind for a in confirmed),

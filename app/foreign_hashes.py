@@ -139,7 +139,10 @@ def _read_bcrypt(given: Given, hashed: Given) -> Record:
     # Some libraries leave stray bits in the last letters of salt and hash, at which bcrypt 5 raises.
     salt_end, hash_end = (_BCRYPT_LETTERS.index(found[number]) for number in (3, 5))
     value = found[1] + _BCRYPT_LETTERS[salt_end & 0x30] + found[4] + _BCRYPT_LETTERS[hash_end & 0x3C]
-    return {"hash": value, **salt_of(given)}
+    salt = salt_of(given)
+    if len(_salted({"hash": value, **salt}, b"")) >= BCRYPT_BYTES:
+        raise BadHash("bcrypt: the salt leaves no room for a password")  # any password would be right
+    return {"hash": value, **salt}
 
 
 def _is_bcrypt(record: Record, secret: bytes) -> bool:

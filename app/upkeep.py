@@ -1,4 +1,4 @@
-"""What a serving process does beside answering: it removes dead rows, a small batch at a time."""
+"""What a serving process does beside answering: it works off jobs, and removes dead rows, a small batch at a time."""
 
 import ctypes
 import logging
@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from app.accounts import jobs
 from app.context import Server
 from app.errors import Refusal
 from app.store import prune, refresh_families
@@ -16,6 +17,7 @@ from app.store.refresh_families import LONGEST_LEEWAY
 log = logging.getLogger("belay.upkeep")
 
 EVERY_SECONDS = 60.0
+JOBS_EVERY_SECONDS = 1.0  # one look at an index that is empty as a rule
 
 
 def prune_all(server: Server, now: datetime) -> dict[str, int]:
@@ -45,14 +47,24 @@ def start(server: Server) -> None:
 
 
 def _run(server: Server) -> None:
+    due = _next_prune()
     while True:
-        # Spread over the processes, so that they do not all wait for the same lock.
-        time.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+        time.sleep(JOBS_EVERY_SECONDS)
         try:
+            while jobs.work_off(server):
+                pass
+            if time.monotonic() < due:
+                continue
+            due = _next_prune()
             now = datetime.now(UTC)
             for step in range(prune.steps(now)):
                 _step(server, step, now)
             with server.db.write() as conn:
                 refresh_families.forget_successors(conn, now - LONGEST_LEEWAY)
         except Refusal as refusal:
-            log.warning("pruning was put off: %s", refusal.reason)
+            log.warning("upkeep was put off: %s", refusal.reason)
+
+
+def _next_prune() -> float:
+    """Spread over the processes, so that they do not all wait for the same lock."""
+    return time.monotonic() + EVERY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret

@@ -11,13 +11,14 @@ from app.context import Context
 from app.crypto import random_id
 from app.errors import Conflict, Missing, NotPossible
 from app.store import apis as rows
-from app.store import client_grants
+from app.store import client_grants, roles
 from app.store.apis import Api
 from app.store.client_grants import ClientGrant
 from app.store.tenant import get_tenant, update_tenant
 from app.tokens import signing
 
 TOKEN_DIALECTS = ("access_token", "access_token_authz", "rfc9068_profile", "rfc9068_profile_authz")
+MANY = 1_000_000
 EXISTS = "A resource server with the same identifier already exists."
 NOT_A_SUBSET = "Payload validation error: scope must be a subset of resource server scopes"
 
@@ -55,6 +56,12 @@ def update_api(conn: Connection, ctx: Context, api: Api, **changed: Any) -> Api:
     after = replace(api, **changed)
     _check(after)
     rows.update_api(conn, api.id, **changes.differences(api, after))
+    gone = set(api.scopes) - set(after.scopes)
+    if gone:  # what is no scope any more is nobody's permission and no client's grant
+        roles.remove_permissions(conn, api.id, gone)
+        for grant in client_grants.list_client_grants(conn, audience=api.identifier, limit=MANY):
+            kept = [scope for scope in grant.scopes if scope not in gone]
+            client_grants.update_client_grant(conn, grant.id, scopes=kept)
     signing.ensure_keys(ctx.server, conn, after.signing_alg, ctx.now)
     changes.record(conn, ctx, "api_updated", api.identifier, before=api, after=after)
     return after

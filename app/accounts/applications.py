@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -16,13 +16,14 @@ from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import Conflict, NotPossible
 from app.store import clients as rows
-from app.store import refresh_families
+from app.store import opaque_tokens, refresh_families
 from app.store.clients import Client, ClientKey
 
 APP_TYPES = ("native", "spa", "regular_web", "non_interactive")
 AUTH_METHODS = ("none", "client_secret_post", "client_secret_basic", "private_key_jwt")
 KEY_ALGORITHMS = ("RS256", "RS384", "PS256")
 MIN_KEY_BITS = 2048
+MAX_KEYS = 8  # a bad assertion is tried with each of them
 
 MFA_GRANT = "http://auth0.com/oauth/grant-type/mfa-"
 GRANT_NAMES = {
@@ -95,6 +96,7 @@ def update_client(
         rows.set_origins(conn, client.id, origins)
     if not after.is_enabled and client.is_enabled:
         refresh_families.revoke_families_of_client(conn, client.id, ctx.now)
+        opaque_tokens.remove_where(conn, user_id=None, client_id=client.id)
     changes.record(conn, ctx, "client_updated", client.id, before=client, after=after)
     return after, secret
 
@@ -118,6 +120,8 @@ def add_key(conn: Connection, ctx: Context, client: Client, *, name: str, pem: s
     """A key that the application signs its assertions with. Raises NotPossible."""
     if alg not in KEY_ALGORITHMS:
         raise NotPossible(f"alg is one of: {', '.join(KEY_ALGORITHMS)}")
+    if len(rows.list_client_keys(conn, client.id)) >= MAX_KEYS:
+        raise NotPossible(f"a client has at most {MAX_KEYS} keys")
     key = ClientKey(f"cred_{random_id(22)}", name, alg, _public_pem(pem), ctx.now)
     rows.add_client_key(conn, client.id, key)
     changes.record(conn, ctx, "client_key_added", client.id, after={"id": key.id, "name": name, "alg": alg})
@@ -139,7 +143,7 @@ def _public_pem(pem: str) -> str:
             key = load_pem_x509_certificate(raw).public_key()
         else:
             key = serialization.load_pem_public_key(raw)  # type: ignore[assignment]
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         raise NotPossible("pem must be a public key or a certificate in PEM") from None
     if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
         raise NotPossible(f"the key must be RSA with at least {MIN_KEY_BITS} bits")

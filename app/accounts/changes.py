@@ -10,6 +10,7 @@ from app import audit
 from app.context import Context
 
 MASK = "********"
+LONGEST = 2000  # characters of one text: the log is no second copy of a page
 
 
 def record(
@@ -38,15 +39,31 @@ def _shown(value: Any) -> Any:
         shown = {f.name: getattr(value, f.name) if f.repr else MASK for f in fields(value)}
         return {name: _shown(part) for name, part in shown.items() if part not in (None, (), {})}
     if isinstance(value, dict):
-        return {str(name): MASK if is_secret(str(name)) else _shown(part) for name, part in value.items()}
+        return {str(name): _masked(str(name), part) for name, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(part) for part in value]
+    if isinstance(value, str) and len(value) > LONGEST:
+        return value[:LONGEST] + "..."
     if isinstance(value, datetime):
         return value.isoformat()
     return value
 
 
-_SECRET_WORDS = ("password", "secret", "token", "credential", "api_key", "apikey", "private", "authorization")
+def _masked(name: str, part: Any) -> Any:
+    if is_secret(name):
+        return MASK
+    if name in _CLOSED and isinstance(
+        part, dict
+    ):  # anything may be in there: its names are told, its values not
+        return dict.fromkeys(map(str, part), MASK)
+    return _shown(part)
+
+
+# What operators and tools put whatever they like into.
+_CLOSED = ("configuration", "customScripts", "addons", "user_metadata", "app_metadata", "client_metadata")
+_SECRET_WORDS = (
+    "password passwd pwd passphrase secret token credential api_key apikey private authorization dsn connectionstring"
+).split()
 _PLAIN = (
     "token_lifetime",
     "token_endpoint_auth_method",

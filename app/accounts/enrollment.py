@@ -84,6 +84,7 @@ def finish(ctx: Context, token: str, code: str) -> str | None:
         return None
     with ctx.db.write() as conn:
         is_same = users.is_unchanged(conn, user)
+        _check(ctx, conn, ticket, user)  # another ticket or login may have enrolled one meanwhile
         if not is_same or not tickets.consume_ticket(conn, ticket.id, ctx.now):
             raise InvalidGrant(SPENT, reason="ticket_spent")
         second_factor.succeeded(conn, user.id, proof.authenticator, tried)

@@ -1,5 +1,6 @@
 """Second factors, as administrators look after them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pyotp
@@ -23,20 +24,23 @@ EXISTS = "Authentication method already exists."
 
 def add_totp(conn: Connection, ctx: Context, user: User, secret: str, name: str | None) -> Authenticator:
     """An authenticator app whose secret is brought along, confirmed from the start. Raises NotPossible, Conflict."""
-    owned = [a for a in authenticators.list_authenticators(conn, user.id) if a.kind == "totp"]
-    if len(owned) >= LIMIT:
+    if len(_owned_totp(conn, user)) >= LIMIT:
         raise NotPossible("You reached the limit of entities of this type for this user.")
-    for known in owned:
-        if (
-            known.sealed_secret
-            and ctx.server.keyring.open(known.sealed_secret, owner_of("authenticators", known.id))
-            == secret.encode()
-        ):
-            raise Conflict(EXISTS, reason="authentication_method_already_exists")
+    if not unknown_totp(conn, ctx, user, (secret,)):
+        raise Conflict(EXISTS, reason="authentication_method_already_exists")
+    new = new_totp(ctx, user.id, secret, name)
+    authenticators.add_authenticator(conn, new)
+    ctx.facts.user_id = user.id
+    changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
+    return new
+
+
+def new_totp(ctx: Context, user_id: str, secret: str, name: str | None = None) -> Authenticator:
+    """The value of a confirmed authenticator app; nothing is stored."""
     new_id = f"{FACTORS['totp'].id_prefix}|dev_{random_id()}"
-    new = Authenticator(
+    return Authenticator(
         new_id,
-        user.id,
+        user_id,
         "totp",
         ctx.now,
         name=name,
@@ -44,10 +48,21 @@ def add_totp(conn: Connection, ctx: Context, user: User, secret: str, name: str 
         details={"digits": DIGITS, "period": PERIOD_SECONDS},
         confirmed_at=ctx.now,
     )
-    authenticators.add_authenticator(conn, new)
-    ctx.facts.user_id = user.id
-    changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
-    return new
+
+
+def unknown_totp(conn: Connection, ctx: Context, user: User, secrets: Iterable[str]) -> list[str]:
+    """Which of these secrets none of the person's authenticator apps has, as many as the limit leaves room for."""
+    owned = _owned_totp(conn, user)
+    known = {
+        ctx.server.keyring.open(a.sealed_secret, owner_of("authenticators", a.id)).decode()
+        for a in owned
+        if a.sealed_secret
+    }
+    return [secret for secret in secrets if secret not in known][: max(0, LIMIT - len(owned))]
+
+
+def _owned_totp(conn: Connection, user: User) -> list[Authenticator]:
+    return [a for a in authenticators.list_authenticators(conn, user.id) if a.kind == "totp"]
 
 
 def checked_secret(text: str | None) -> str:

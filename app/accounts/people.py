@@ -50,6 +50,10 @@ def check_identifiers(user: User) -> None:
         text = getattr(user, name)
         if text is not None and normal_key(text) is None:
             raise NotPossible(f"this {name} cannot be used: {text!r}")
+    if user.username is not None and ("@" in user.username or is_phone_number(user.username)):
+        raise NotPossible(
+            "a username is no e-mail address and no phone number: those are other people's names"
+        )
     if user.email is not None and not (0 < user.email.find("@") < len(user.email) - 1):
         raise NotPossible(f"this is not an e-mail address: {user.email!r}")
     if user.phone_number is not None and not is_phone_number(user.phone_number):
@@ -86,7 +90,7 @@ def sign_up(conn: Connection, ctx: Context, user: User, password_hash: str) -> N
     try:
         with conn.begin_nested():
             users.add_user(conn, replace(user, password_hash=password_hash, password_form=FORM))
-    except IntegrityError:
+    except (IntegrityError, users.LooksTaken):
         raise Conflict(TAKEN, reason="auth0_idp_error") from None
     ctx.facts.user_id = user.id
     audit.record(conn, ctx, "ss")
@@ -131,6 +135,7 @@ def set_password(conn: Connection, ctx: Context, user: User, password_hash: str)
 def set_blocked(conn: Connection, ctx: Context, user: User, is_blocked: bool) -> None:
     users.update_user(conn, user.id, is_blocked=is_blocked, updated_at=ctx.now)
     if is_blocked:
+        users.update_user(conn, user.id, tokens_valid_after=ctx.now)
         end_access(conn, ctx, user)
     ctx.facts.user_id = user.id
     what = "user_blocked" if is_blocked else "user_unblocked"
@@ -170,6 +175,7 @@ def revoke_refresh_tokens_of(
 ) -> None:
     """Every one of a person, of an application, or of one in the other."""
     ended = refresh_families.revoke_where(conn, ctx.now, user_id=user_id, client_id=client_id)
+    opaque_tokens.remove_where(conn, user_id=user_id, client_id=client_id)
     ctx.facts.user_id = user_id
     audit.record(conn, ctx, "srrt", "", {"ended": ended, "of_client": client_id})
 

@@ -47,14 +47,14 @@ def remove_role(conn: Connection, ctx: Context, role: Role) -> None:
     changes.record(conn, ctx, "role_deleted", role.id, before=role)
 
 
-def pairs_of(conn: Connection, named: Iterable[tuple[str, str]]) -> list[Pair]:
+def pairs_of(conn: Connection, named: Iterable[tuple[str, str]], *, adds: bool) -> list[Pair]:
     """Permissions by the API's identifier to permissions by its id. Raises Missing, NotPossible."""
     found = []
     for identifier, permission in named:
         api = find_api(conn, identifier)
         if api is None:
             raise Missing("The resource server does not exist.", reason="inexistent_resource_server")
-        if permission not in api.scopes:
+        if adds and permission not in api.scopes:
             raise NotPossible(f"The API {identifier} has no permission {permission}.")
         found.append((api.id, permission))
     return found

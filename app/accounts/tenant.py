@@ -7,11 +7,12 @@ from sqlalchemy import Connection
 
 from app.accounts import changes
 from app.context import Context
-from app.crypto import owner_of
-from app.errors import NotPossible
+from app.crypto import SealBroken, owner_of
+from app.errors import NotPossible, TemporarilyUnavailable
 from app.policy import TENANT_POLICIES
 from app.store import documents, realms
 from app.store import tenant as rows
+from app.store.apis import find_api
 from app.store.documents import Document
 from app.store.tenant import Tenant
 
@@ -23,6 +24,10 @@ def update_tenant(conn: Connection, ctx: Context, tenant: Tenant, **changed: Any
         realm = realms.find_realm_by_name(conn, directory)
         if realm is None or not realm.takes_passwords:
             raise NotPossible("default_directory must be a connection that exists and takes passwords.")
+    audience = changed.get("default_audience")
+    api = find_api(conn, audience) if audience else None
+    if audience and (api is None or api.is_system):
+        raise NotPossible("default_audience must be an API that exists.")
     rows.update_tenant(conn, **changed)
     changes.record(conn, ctx, "tenant_updated", "tenant", before=tenant, after=rows.get_tenant(conn))
 
@@ -55,3 +60,15 @@ def remove_document(conn: Connection, ctx: Context, name: str) -> bool:
     documents.remove_document(conn, name)
     changes.record(conn, ctx, "settings_removed", name, before=before.content)
     return True
+
+
+def secrets_of(ctx: Context, document: Document) -> dict[str, str]:
+    """Raises TemporarilyUnavailable when the key ring does not open them."""
+    if document.sealed_secrets is None:
+        return {}
+    try:
+        opened = ctx.server.keyring.open(document.sealed_secrets, owner_of("documents", document.name))
+    except (SealBroken, OSError):
+        raise TemporarilyUnavailable(reason="secret_unreadable") from None
+    found: dict[str, str] = json.loads(opened)
+    return found

@@ -29,8 +29,9 @@ def create_ticket(
     result_url: str | None = None,
     marks_verified: bool = False,
     allows_more: bool = False,
+    is_asked_for: bool = False,
 ) -> tuple[Ticket, str]:
-    """A ticket and its token, which is told this once."""
+    """A ticket and its token, which is told this once. One that somebody asked for without proof voids none."""
     token = random_token()
     details = {
         "email": user.email,
@@ -47,7 +48,7 @@ def create_ticket(
         ctx.now + timedelta(seconds=seconds),
         {name: value for name, value in details.items() if value},
     )
-    tickets.add_ticket(conn, ticket)
+    tickets.add_ticket(conn, ticket, voids=not is_asked_for)
     return ticket, token
 
 
@@ -62,6 +63,8 @@ def open_ticket(ctx: Context, conn: Connection, kind: str, token: str) -> tuple[
     realm = ctx.look_up(conn, realms.find_realm, user.realm_id) if user else None
     if ticket is None or user is None or realm is None or ticket.kind != kind or user.is_blocked:
         raise InvalidGrant(SPENT, reason="unknown_ticket")
+    if not realm.is_enabled or (kind == "password" and not realm.takes_passwords):
+        raise InvalidGrant(SPENT, reason="realm_closed")
     if ticket.consumed_at is not None or ticket.expires_at <= ctx.now:
         raise InvalidGrant(SPENT, reason="ticket_spent")
     if ticket.details.get("email") != user.email:
@@ -79,7 +82,10 @@ def change_password(ctx: Context, token: str, password: str) -> Ticket:
         ticket, user, realm = open_ticket(ctx, conn, "password", token)
     new_hash = passwords.hash_checked(ctx, realm, user, password)
     with ctx.db.write() as conn:
-        if not users.is_unchanged(conn, user) or not tickets.consume_ticket(conn, ticket.id, ctx.now):
+        if not users.is_unchanged(conn, user):
+            raise InvalidGrant(SPENT, reason="changed_meanwhile")
+        open_ticket(ctx, conn, "password", token)  # the address may have changed while we hashed
+        if not tickets.consume_ticket(conn, ticket.id, ctx.now):
             raise InvalidGrant(SPENT, reason="ticket_spent")
         passwords.set_password(conn, ctx, realm, user, new_hash)
         if ticket.details.get("marks_verified") and user.email:
@@ -90,6 +96,8 @@ def change_password(ctx: Context, token: str, password: str) -> Ticket:
 def verify_email(ctx: Context, token: str) -> Ticket:
     """Believe an e-mail address because its link came back. Raises InvalidGrant."""
     with ctx.db.write() as conn:
+        _, user, _ = open_ticket(ctx, conn, "verification", token)
+        users.lock_user(conn, user.id)
         ticket, user, _ = open_ticket(ctx, conn, "verification", token)
         if not tickets.consume_ticket(conn, ticket.id, ctx.now):
             raise InvalidGrant(SPENT, reason="ticket_spent")

@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli import apis, clients, database, demo, keys, logs, policy, realms, server, users
+from app.cli import apis, clients, database, demo, keys, logs, policy, realms, server, transfer
 from app.cli.shared import Failed
 
 
@@ -31,7 +31,7 @@ for command in (
     policy.policy,
     clients.clients,
     apis.apis,
-    users.users,
+    transfer.users,
     keys.keys,
     logs.logs,
 ):

@@ -115,7 +115,9 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
             ("customers", "when_enrolled", customer_password, "dora@example.com", dora_secret),
         )
         for name, mode, password, enrolled, totp_secret in people:
-            realm = accounts.create_realm(conn, ctx, accounts.new_realm(name, now))
+            realm = accounts.create_realm(
+                conn, ctx, accounts.new_realm(name, now, options={"disable_signup": True})
+            )
             accounts.set_mfa_mode(conn, ctx, realm, mode)
             accounts.set_clients(conn, ctx, realm, (PUBLIC_CLIENT, CONFIDENTIAL_CLIENT))
             alice = accounts.new_user(realm, now, email=ALICE, email_verified=True, name=f"Alice of {name}")

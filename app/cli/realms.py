@@ -54,15 +54,24 @@ def show_(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--kind", default="database", help="Where its people are kept.", show_default=True)
 @click.option("--mfa", default=None, help="MFA mode: never, when_enrolled, always, inherit.")
+@click.option("--signup", is_flag=True, help="Let people make accounts for themselves.")
 @click.option("--client", "client_ids", multiple=True, help="Client that may use it; repeatable.")
 @click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
 @json_option
 def create(
-    name: str, kind: str, mfa: str | None, client_ids: tuple[str, ...], is_default: bool, as_json: bool
+    name: str,
+    kind: str,
+    mfa: str | None,
+    signup: bool,
+    client_ids: tuple[str, ...],
+    is_default: bool,
+    as_json: bool,
 ) -> None:
     """Create a realm."""
     with opened() as ctx, ctx.db.write() as conn:
-        realm = accounts.create_realm(conn, ctx, accounts.new_realm(name, ctx.now, kind=kind))
+        realm = accounts.create_realm(
+            conn, ctx, accounts.new_realm(name, ctx.now, kind=kind, options={"disable_signup": not signup})
+        )
         if mfa is not None:
             realm = accounts.set_mfa_mode(conn, ctx, realm, mfa)
         accounts.set_clients(conn, ctx, realm, tuple(get_client(conn, c).id for c in client_ids))

@@ -88,13 +88,14 @@ def _read(
         # Whoever proved a factor at login owes none now; only else it matters what there is to prove.
         is_proven = has_second_factor(family.methods)
         owned = () if is_proven else tuple(authenticators.list_authenticators(conn, user.id))
+        target = audience.resolve(ctx, conn, family.audience)
         asking = Asking(
             client=client,
             realm=place.realm,
             is_realm_for_client=place.is_for_client,
             tenant=place.tenant,
-            audience=audience.resolve(ctx, conn, family.audience),
-            scope=tuple(family.scope.split()),
+            audience=target,
+            scope=scope.still_granted(tuple(family.scope.split()), target),
             requested_scope=None,
             gty=family.gty,
         )

@@ -19,6 +19,7 @@ MANY = 10_000  # look-ups kept; a stranger who asks for ever other names must no
 
 _VERSION = select(tenant.c.version).where(tenant.c.id == 1)
 _RENEW = update(tenant).where(tenant.c.id == 1).values(version=bindparam("new_version"))
+_MISSING = object()
 _TOUCHED = "touched_configuration"
 
 
@@ -31,10 +32,11 @@ class Snapshot:
 
     def look_up(self, conn: Connection, find: Callable[..., T], *args: Hashable) -> T:
         key = (find, *args)
-        if key in self._found:
-            return cast(T, self._found[key])
+        known = self._found.get(key, _MISSING)
+        if known is not _MISSING:
+            return cast(T, known)
         found = find(conn, *args)
-        if found is not None:
+        if found:  # what a stranger makes up is not worth keeping: nothing, or nobody's
             if len(self._found) >= MANY:
                 self._found.clear()
             self._found[key] = found

@@ -68,6 +68,12 @@ def add_event(conn: Connection, event: Event) -> None:
     conn.execute(_ADD, values)
 
 
+def add_events(conn: Connection, many: Sequence[Event]) -> None:
+    if many:
+        names = [name for name in Event.__dataclass_fields__ if name != "id"]
+        conn.execute(_ADD, [{name: getattr(event, name) for name in names} for event in many])
+
+
 def list_events(
     conn: Connection,
     *,

@@ -49,5 +49,15 @@ def remove_opaque_tokens_of_family(conn: Connection, family: str) -> None:
     conn.execute(delete(opaque_tokens).where(opaque_tokens.c.family == family))
 
 
+def remove_where(conn: Connection, *, user_id: str | None, client_id: str | None) -> None:
+    """Of a person, of an application, or of one in the other."""
+    ending = delete(opaque_tokens)
+    if user_id is not None:
+        ending = ending.where(opaque_tokens.c.user_id == user_id)
+    if client_id is not None:
+        ending = ending.where(opaque_tokens.c.client_id == client_id)
+    conn.execute(ending)
+
+
 def remove_opaque_tokens(conn: Connection, user_id: str) -> None:
     conn.execute(delete(opaque_tokens).where(opaque_tokens.c.user_id == user_id))

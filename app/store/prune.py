@@ -1,13 +1,15 @@
 """Removal of rows that nothing can ask for again, in small batches: a purge must not hold up a login."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Column, Connection, Table, delete, select
+from sqlalchemy import Column, Connection, Table, delete, exists, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.store.attempts import FORGOTTEN_AFTER, password_attempts
 from app.store.authenticators import authenticators
 from app.store.clients import client_assertions
+from app.store.jobs import job_parts, jobs
 from app.store.opaque_tokens import opaque_tokens
 from app.store.refresh_families import refresh_families
 from app.store.tickets import tickets
@@ -18,9 +20,11 @@ BATCH = 200  # rows a transaction: about 15 ms of SQLite's write lock
 KEPT_FOR = timedelta(days=1)
 
 
-def _dead_rows(now: datetime) -> list[tuple[Table, Column[str], ColumnElement[bool]]]:
+def _dead_rows(now: datetime) -> list[tuple[Table, Column[Any], ColumnElement[bool]]]:
     before = now - KEPT_FOR
     families, attempts = refresh_families.c, password_attempts.c
+    is_over = jobs.c.kept_until < now
+    has_parts = exists().where(job_parts.c.job_id == jobs.c.id)
     return [
         (transactions, transactions.c.id, transactions.c.expires_at < before),
         (tickets, tickets.c.id, tickets.c.expires_at < before),
@@ -34,6 +38,9 @@ def _dead_rows(now: datetime) -> list[tuple[Table, Column[str], ColumnElement[bo
             attempts.key,
             (attempts.failures == 0) & (attempts.pending == 0) & (attempts.reserved_at < before),
         ),
+        # A job's parts may be many megabytes: they go batch by batch, and the job itself after them.
+        (job_parts, job_parts.c.id, job_parts.c.job_id.in_(select(jobs.c.id).where(is_over))),
+        (jobs, jobs.c.id, is_over & ~has_parts),
         (
             authenticators,
             authenticators.c.id,

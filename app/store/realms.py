@@ -132,6 +132,10 @@ class Place:
     realm: Realm | None
     is_for_client: bool
 
+    def __bool__(self) -> bool:
+        """Whether there is such a realm."""
+        return self.realm is not None
+
 
 def _place(row: Row[tuple[object, ...]]) -> Place:
     settings = Tenant(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, func, select, update
 
 from app.store.authenticators import authenticators
+from app.store.jobs import jobs
 from app.store.refresh_families import refresh_families
 from app.store.signing_keys import signing_keys
 
@@ -24,6 +25,7 @@ class Sealed:
 
 SEALED = (
     Sealed(authenticators, authenticators.c.id, authenticators.c.sealed_secret),
+    Sealed(jobs, jobs.c.id, jobs.c.sealed_content),
     Sealed(signing_keys, signing_keys.c.kid, signing_keys.c.sealed_private),
     Sealed(refresh_families, refresh_families.c.handle_digest, refresh_families.c.sealed_successor),
 )

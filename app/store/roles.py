@@ -1,6 +1,6 @@
 """Roles and permissions: which scopes of an API a person has, directly or by a role."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -193,6 +193,13 @@ def remove_role_permissions(conn: Connection, role_id: str, pairs: Iterable[Pair
     for api_id, permission in pairs:
         match = (t.role_id == role_id) & (t.api_id == api_id) & (t.permission == permission)
         conn.execute(delete(role_permissions).where(match))
+
+
+def remove_permissions(conn: Connection, api_id: str, permissions: Collection[str]) -> None:
+    """From every role and person."""
+    for table in (role_permissions, user_permissions):
+        match = (table.c.api_id == api_id) & table.c.permission.in_(list(permissions))
+        conn.execute(delete(table).where(match))
 
 
 def add_user_permissions(conn: Connection, user_id: str, pairs: Iterable[Pair]) -> None:

@@ -50,7 +50,9 @@ _LOCK = update(tenant).where(tenant.c.id == bindparam("one")).values(id=1)
 
 
 def lock_tenant(conn: Connection) -> None:
-    """Wait for one's turn at what only one process may do at a time, until the transaction ends."""
+    """Wait for one's turn at what only one process may do at a time, until the transaction ends: reading
+    configuration in order to change it, for instance.
+    """
     conn.execute(_LOCK, {"one": 1})
 
 

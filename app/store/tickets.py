@@ -57,9 +57,10 @@ def find_ticket(conn: Connection, token_digest: str) -> Ticket | None:
     return value_of(Ticket, row) if row else None
 
 
-def add_ticket(conn: Connection, ticket: Ticket) -> None:
-    """A newer ticket of a kind voids the older ones of the same person."""
-    conn.execute(delete(tickets).where(_T.user_id == ticket.user_id, _T.kind == ticket.kind))
+def add_ticket(conn: Connection, ticket: Ticket, *, voids: bool) -> None:
+    """With `voids` it takes the place of the older ones of its kind and person."""
+    if voids:
+        conn.execute(delete(tickets).where(_T.user_id == ticket.user_id, _T.kind == ticket.kind))
     conn.execute(insert(tickets).values(**row_of(ticket)))
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     select,
     update,
@@ -123,8 +124,11 @@ def find_user_by_key(conn: Connection, realm_id: str, key: str) -> User | None:
     return value_of(User, row) if row else None
 
 
-def list_users(conn: Connection, realm_id: str, limit: int, after: str = "") -> Sequence[User]:
-    found = select(users).where(users.c.realm_id == realm_id, users.c.id > after)
+def list_users(conn: Connection, realm_id: str | None, limit: int, after: str = "") -> Sequence[User]:
+    """In order of ids; without a realm, of all of them."""
+    found = select(users).where(users.c.id > after)
+    if realm_id is not None:
+        found = found.where(users.c.realm_id == realm_id)
     return [value_of(User, row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]
 
 
@@ -163,11 +167,16 @@ _SEEN_ALIKE = select(identifiers.c.key).where(
 )
 
 
+def take_turn(conn: Connection, realm_id: str) -> None:
+    """Until the transaction ends nobody else takes identifiers of this realm."""
+    conn.execute(_TURN, {"realm_id": realm_id})
+
+
 def _refuse_look_alikes(conn: Connection, user: User, keys: set[str]) -> None:
     """The lock stays until the transaction ends: the next one sees what this one took."""
     if not keys:
         return
-    conn.execute(_TURN, {"realm_id": user.realm_id})
+    take_turn(conn, user.realm_id)
     seen = {"realm_id": user.realm_id, "user_id": user.id, "skeletons": sorted({skeleton(k) for k in keys})}
     # The same key is not alike but taken, which the table's own key tells.
     others = set(conn.execute(_SEEN_ALIKE, seen).scalars()) - keys
@@ -295,6 +304,14 @@ def count_users(conn: Connection, condition: Condition | None, *, up_to: int) ->
     if condition is not None:
         found = found.where(condition)
     return count(conn, found, up_to=up_to)
+
+
+def count_users_of(conn: Connection, realm_id: str | None) -> int:
+    """Of a realm, or of all."""
+    found = select(func.count()).select_from(users)
+    return int(
+        conn.execute(found if realm_id is None else found.where(users.c.realm_id == realm_id)).scalar_one()
+    )
 
 
 def list_users_by_email(conn: Connection, email: str) -> list[User]:

@@ -108,4 +108,7 @@ def _bearer(
 def is_outdated(user: User, issued_seconds: float) -> bool:
     """Issued before the person's password or factors changed, or in the same second of which nobody can tell."""
     changed = user.tokens_valid_after
+    # An id may be given again: what was issued before this person was made was somebody else's.
+    if issued_seconds < int(user.created_at.timestamp()):
+        return True
     return changed is not None and issued_seconds <= int(changed.timestamp())

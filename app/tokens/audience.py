@@ -72,7 +72,10 @@ def _unaliased(issuer: str, requested: str) -> str:
     """The management API under whatever name a tool computes from the domain it was given: with and without scheme,
     port and last slash. Any other audience is taken as it is.
     """
-    own, asked = urlsplit(issuer), urlsplit(requested)
+    try:
+        own, asked = urlsplit(issuer), urlsplit(requested)
+    except ValueError:  # no address at all, and so not ours
+        return requested
     is_own_host = asked.hostname == own.hostname and asked.scheme in ("http", "https")
     is_management = asked.path.rstrip("/") == urlsplit(management_of(issuer)).path.rstrip("/")
     if is_own_host and is_management and not asked.query and not asked.fragment:

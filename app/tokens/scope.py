@@ -19,6 +19,14 @@ def parse(text: str) -> tuple[str, ...]:
     return words
 
 
+def still_granted(granted: tuple[str, ...], audience: Audience) -> tuple[str, ...]:
+    """What was granted at login, as far as the API still has it."""
+    if audience.kind != "api":
+        return granted
+    known = {*OIDC_SCOPES, "offline_access", *audience.scopes}
+    return tuple(word for word in granted if word in known)
+
+
 def grant(requested: tuple[str, ...], audience: Audience, client: Client) -> tuple[str, ...]:
     """What a person's login is given. This flow has no consent: nothing asked is everything there is,
     except `offline_access`, which must be asked for; `openid` alone brings the standard claims as Auth0's does.

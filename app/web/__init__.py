@@ -5,7 +5,7 @@ Here wire words are translated: Auth0's outside, ours inside. Nothing is decided
 
 from flask import Blueprint
 
-from app.web import dbconnections, health, management, mfa, oauth, openapi, ticket, well_known
+from app.web import dbconnections, downloads, health, management, mfa, oauth, openapi, ticket, well_known
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     oauth.blueprint,
@@ -13,6 +13,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     well_known.blueprint,
     health.blueprint,
     openapi.blueprint,
+    downloads.blueprint,
     management.blueprint,
     dbconnections.blueprint,
     ticket.blueprint,

@@ -19,6 +19,7 @@ blueprint = Blueprint("dbconnections", __name__, url_prefix="/dbconnections")
 
 SENT = "We've just sent you an email to reset your password."
 PROFILE = "email username phone_number given_name family_name name nickname picture".split()
+LONGEST = {"name": 300, "given_name": 150, "family_name": 150, "nickname": 300, "picture": 2000}
 MAX_METADATA = 10
 MAX_NAME, MAX_VALUE = 100, 500
 
@@ -97,6 +98,13 @@ def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
         and not realm.takes_identifier("username")
     ):
         raise InvalidRequest("username is not allowed", reason="username_not_allowed")
+    if profile["phone_number"] and not realm.takes_identifier("phone_number"):
+        raise InvalidRequest("phone_number is not allowed", reason="phone_number_not_allowed")
+    for word, most in LONGEST.items():
+        if len(profile[word] or "") > most:
+            raise InvalidRequest(f"{word} is too long", reason="too_long")
+    if profile["picture"] and not profile["picture"].startswith(("https://", "http://")):
+        raise InvalidRequest("picture must be an address", reason="bad_picture")
     ctx.facts.user_name = profile["email"] or profile["username"] or profile["phone_number"]
     metadata = _metadata(members)
     user = accounts.with_defaults(accounts.new_user(realm, ctx.now, user_metadata=metadata, **profile))
@@ -127,9 +135,11 @@ def change_password() -> Response:
     ctx.facts.user_name = name[:255]
     with ctx.db.write() as conn:
         user = users.find_user_by_key(conn, realm.id, users.key_of(name))
-        if user is not None and user.email and not user.is_blocked:
+        is_open = realm.takes_passwords and not realm.options.get("disable_self_service_change_password")
+        if user is not None and user.email and not user.is_blocked and is_open:
             ctx.facts.user_id = user.id
-            tickets.create_ticket(conn, ctx, user, "password", seconds=tickets.ASKED_SECONDS)
+            seconds = tickets.ASKED_SECONDS
+            tickets.create_ticket(conn, ctx, user, "password", seconds=seconds, is_asked_for=True)
             audit.record(conn, ctx, "scpr")
         else:
             audit.record(conn, ctx, "fcpr", "nobody_to_write_to")

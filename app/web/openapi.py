@@ -178,6 +178,7 @@ def _paths() -> Schema:
     challenge = client | {"mfa_token": TEXT, "challenge_type": TEXT_OR_LIST, "authenticator_id": TEXT}
     associate = client | {"authenticator_types": TEXT_OR_LIST}
     path_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    signature = {"name": "signature", "in": "query", "required": True, "schema": {"type": "string"}}
     return {
         "/oauth/token": {
             "post": _operation(
@@ -231,6 +232,19 @@ def _paths() -> Schema:
                 (401, 403, 404, 503),
                 bearer=True,
                 parameters=[path_id],
+            )
+        },
+        "/exports/{id}/{name}": {
+            "get": _operation(
+                "The file of an export, by the address that its job tells",
+                {
+                    "200": {
+                        "description": "The file, compressed.",
+                        "content": {"application/gzip": {"schema": {"type": "string", "format": "binary"}}},
+                    }
+                },
+                (403, 404, 503),
+                parameters=[path_id, path_id | {"name": "name"}, signature],
             )
         },
         "/.well-known/openid-configuration": {

@@ -10,6 +10,8 @@ depends_on = None
 
 BEGINNING = "2026-11-23 00:00:00"  # when grants began to tell their age
 
+# Realms that are there never offered signup.
+CLOSED = '{"disable_signup": true}'
 PURGED = (
     ("ix_refresh_families_successors", "refresh_families", "rotated_at", "sealed_successor IS NOT NULL"),
     ("ix_authenticators_pending", "authenticators", "created_at", "confirmed_at IS NULL"),
@@ -139,7 +141,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("settings", sa.JSON(), nullable=False, server_default="{}"))
 
     with op.batch_alter_table("realms", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("options", sa.JSON(), nullable=False, server_default="{}"))
+        batch_op.add_column(sa.Column("options", sa.JSON(), nullable=False, server_default=CLOSED))
         batch_op.add_column(sa.Column("labels", sa.JSON(), nullable=False, server_default="{}"))
         batch_op.add_column(sa.Column("shown", sa.JSON(), nullable=False, server_default="{}"))
 

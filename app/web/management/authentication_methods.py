@@ -117,8 +117,7 @@ def replace_methods(call: Call) -> object:
     """Put these second factors in the place of all that a user has"""
     with call.ctx.db.write() as conn:
         user = get_user(conn, call.id)
-        for known in authenticators.list_authenticators(conn, user.id):
-            authenticators.remove_authenticator(conn, user.id, known.id)
+        accounts.reset_factors(conn, call.ctx, user)
         return [_made(call, conn, given) for given in call.body]
 
 

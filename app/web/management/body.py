@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import isfinite
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
@@ -32,10 +33,12 @@ def read_body() -> tuple[Any, bool]:
         if is_form:
             found: Any = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=200, errors="strict"))
         else:
-            found = json.loads(text, object_pairs_hook=_unique, parse_constant=refuse_constant)
+            found = json.loads(
+                text, object_pairs_hook=_unique, parse_constant=refuse_constant, parse_float=_finite
+            )
     except (ValueError, RecursionError):
         raise NotPossible("Payload validation error: 'The body is not valid JSON'.") from None
-    _check(found)
+    check_text(found)
     return (MISSING if found is None else found), is_form
 
 
@@ -50,8 +53,16 @@ def read_query(model: type[BaseModel], args: MultiDict[str, str]) -> dict[str, o
         many = list in kinds
         values = [word for value in args.getlist(name) for word in value.split(",")]
         found[name] = values if many else args[name]
-        _check(found[name])
+        check_text(found[name])
     return found
+
+
+def _finite(text: str) -> float:
+    """1e999 is a number to JSON and none to those who would read it from us."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -61,7 +72,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _check(value: object, depth: int = 0) -> None:
+def check_text(value: object, depth: int = 0) -> None:
     """Text that every database and log can hold, nested no deeper than anybody needs. Raises NotPossible."""
     if depth > MAX_DEPTH:
         raise NotPossible("Payload validation error: 'Nested too deeply'.")
@@ -69,8 +80,8 @@ def _check(value: object, depth: int = 0) -> None:
         raise NotPossible("Payload validation error: 'A NUL or an unpaired surrogate'.")
     if isinstance(value, dict):
         for name, part in value.items():
-            _check(name, depth + 1)
-            _check(part, depth + 1)
-    elif isinstance(value, list):
+            check_text(name, depth + 1)
+            check_text(part, depth + 1)
+    elif isinstance(value, list | tuple):
         for part in value:
-            _check(part, depth + 1)
+            check_text(part, depth + 1)

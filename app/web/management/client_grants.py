@@ -11,7 +11,8 @@ from app.errors import Missing
 from app.store import client_grants
 from app.store.base import count
 from app.store.client_grants import ClientGrant
-from app.web.management.clients import get_client
+from app.store.tenant import lock_tenant
+from app.web.management.clients import get_own_client
 from app.web.management.operation import Call, operation
 from app.web.management.paging import COUNTED_UP_TO, Anywhere, Flag, checkpoint_page, offset_page
 from app.web.management.schema import Body
@@ -104,7 +105,7 @@ def create_client_grant(call: Call) -> object:
     """Let an application ask for scopes of an API"""
     given = call.body
     with call.ctx.db.write() as conn:
-        client = get_client(conn, given.client_id)
+        client = get_own_client(conn, given.client_id)
         scopes = tuple(given.scope or ())
         return view(
             accounts.create_grant(conn, call.ctx, client.id, given.audience, scopes, **_settings(given))
@@ -116,6 +117,7 @@ def update_client_grant(call: Call) -> object:
     """Change a client grant; `scope` replaces the old ones"""
     given = call.body
     with call.ctx.db.write() as conn:
+        lock_tenant(conn)
         grant = get_grant(conn, call.id)
         scopes = grant.scopes if given.scope is None else tuple(given.scope)
         return view(accounts.update_grant(conn, call.ctx, grant, scopes, grant.settings | _settings(given)))

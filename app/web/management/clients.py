@@ -7,9 +7,10 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from app import accounts
-from app.errors import Missing, NotPossible
+from app.errors import Forbidden, Missing, NotPossible
 from app.store import clients, refresh_families
 from app.store.clients import Client
+from app.store.tenant import lock_tenant
 from app.tokens.signing import DEFAULT_ALGORITHM
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Anywhere, Fields, Flag, checkpoint_page, choose, whole_page
@@ -72,8 +73,8 @@ class NewCredential(Body):
     pem: Annotated[str, Field(min_length=1, max_length=4096)]
     name: Text128 | None = None
     alg: Literal["RS256", "RS384", "PS256"] = "RS256"
-    parse_expiry_from_cert: bool | None = None
-    expires_at: str | None = None
+    parse_expiry_from_cert: Literal[False] | None = None
+    """Keys that run out by themselves are not kept yet: better refused than ignored."""
 
 
 class KnownCredential(Body):
@@ -154,6 +155,14 @@ def get_client(conn: Connection, client_id: str) -> Client:
     client = clients.find_client(conn, client_id)
     if client is None:
         raise Missing(UNKNOWN, reason="inexistent_client")
+    return client
+
+
+def get_own_client(conn: Connection, client_id: str) -> Client:
+    """One that may be changed: not that which stands for all. Raises Missing, NotPossible."""
+    client = get_client(conn, client_id)
+    if client.is_global:
+        raise NotPossible("The global client cannot be changed.", reason="operation_not_supported")
     return client
 
 
@@ -352,6 +361,17 @@ def _put_keys(call: Call, conn: Connection, client: Client, given: Changes) -> N
             accounts.add_key(conn, call.ctx, client, name=new.name or client.name, pem=new.pem, alg=new.alg)
 
 
+def _check_scopes(call: Call) -> None:
+    """What a client proves itself with is more than what it is called: each needs the scope of its own."""
+    sent, scopes = call.body.model_fields_set, call.caller.scopes
+    proofs = {"token_endpoint_auth_method", "client_authentication_methods"}
+    if sent & proofs and not scopes & {"update:client_keys", "update:client_credentials"}:
+        wanted = "update:client_keys,update:client_credentials"
+        raise Forbidden(f"Insufficient scope, expected any of: {wanted}", reason="insufficient_scope")
+    if sent - proofs and "update:clients" not in scopes:
+        raise Forbidden("Insufficient scope, expected any of: update:clients", reason="insufficient_scope")
+
+
 @operation(
     "PATCH",
     "/clients/{id}",
@@ -361,7 +381,9 @@ def _put_keys(call: Call, conn: Connection, client: Client, given: Changes) -> N
 def update_client(call: Call) -> object:
     """Change an application"""
     with call.ctx.db.write() as conn:
-        client = get_client(conn, call.id)
+        lock_tenant(conn)
+        client = get_own_client(conn, call.id)
+        _check_scopes(call)
         changed = _changed(client, call.body)
         after = replace(client, **changed)
         after, secret = accounts.update_client(conn, call.ctx, client, origins=_origins(after), **changed)
@@ -385,7 +407,7 @@ def delete_client(call: Call) -> object:
 def rotate_secret(call: Call) -> object:
     """A new secret, shown this once; the one before it serves until the next rotation"""
     with call.ctx.db.write() as conn:
-        client = get_client(conn, call.id)
+        client = get_own_client(conn, call.id)
         if not client.auth_method.startswith("client_secret"):
             raise NotPossible("The client has no secret.", reason="operation_not_supported")
         secret = accounts.rotate_secret(conn, call.ctx, client)
@@ -429,7 +451,7 @@ def list_credentials(call: Call) -> object:
 def create_credential(call: Call) -> object:
     """Add a public key to an application"""
     with call.ctx.db.write() as conn:
-        client = get_client(conn, call.path["client_id"])
+        client = get_own_client(conn, call.path["client_id"])
         given = call.body
         return _key_view(
             accounts.add_key(

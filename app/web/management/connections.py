@@ -9,6 +9,7 @@ from app import accounts
 from app.errors import Missing, NotPossible
 from app.store import clients, realms, users
 from app.store.realms import Realm
+from app.store.tenant import lock_tenant
 from app.web.management.clients import get_client
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Anywhere, Checkpoint, Fields, checkpoint_page, choose, whole_page
@@ -147,6 +148,7 @@ def update_connection(call: Call) -> object:
     """Change a connection; `options` replace the old ones as a whole"""
     ctx, given = call.ctx, call.body
     with ctx.db.write() as conn:
+        lock_tenant(conn)
         realm = get_realm(conn, call.id)
         changed: dict[str, Any] = {}
         if "display_name" in given.model_fields_set:
@@ -259,6 +261,7 @@ class ClientSwitch(Body):
 def switch_clients(call: Call) -> object:
     """Let applications use a connection, or not any more"""
     with call.ctx.db.write() as conn:
+        lock_tenant(conn)
         realm = get_realm(conn, call.id)
         wanted = set(realms.list_clients_of(conn, realm.id))
         for switch in call.body:
@@ -276,7 +279,7 @@ class ConnectionsQuery(Checkpoint, Fields):
 @operation(
     "GET",
     "/clients/{id}/connections",
-    scopes="read:connections read:clients read:client_summary",
+    scopes="read:connections",
     query=ConnectionsQuery,
 )
 def list_client_connections(call: Call) -> object:

@@ -70,7 +70,7 @@ def _described(operation: Operation, bodies: Schema) -> Schema:
         text["content"] = {"application/json": {"schema": {}}}
     problem = {"application/json": {"schema": {"$ref": TEMPLATE.format(model="Problem")}}}
     responses: Schema = {str(operation.ok): text}
-    if operation.ok == 202:
+    if operation.ok == 202 or operation.may_be_empty:
         responses["204"] = {"description": "There was nothing to do."}
     for status, meaning in REFUSALS.items():
         if (status == 413 and operation.body is None) or (status == 409 and operation.method == "GET"):
@@ -92,7 +92,8 @@ def _described(operation: Operation, bodies: Schema) -> Schema:
         described["parameters"] = parameters
     if operation.body is not None:
         media = {"schema": bodies[_key(operation)]}
-        described["requestBody"] = {"required": True, "content": {"application/json": media}}
+        kind = "multipart/form-data" if operation.is_multipart else "application/json"
+        described["requestBody"] = {"required": True, "content": {kind: media}}
     return described
 
 

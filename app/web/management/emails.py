@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from app import accounts
 from app.errors import Conflict, Missing, NotPossible
 from app.store import documents
+from app.store.tenant import lock_tenant
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Fields, choose
 from app.web.management.schema import Body, Lenient
@@ -99,6 +100,7 @@ def create_provider(call: Call) -> object:
 def update_provider(call: Call) -> object:
     """Change the mail provider"""
     with call.ctx.db.write() as conn:
+        lock_tenant(conn)
         return _write(call, conn, _known(conn), call.body)
 
 
@@ -203,6 +205,7 @@ def replace_template(call: Call) -> object:
 def update_template(call: Call) -> object:
     """Change a template"""
     with call.ctx.db.write() as conn:
+        lock_tenant(conn)
         old = _template(conn, call.path["templateName"])
         new = call.body.model_dump(by_alias=True, exclude_unset=True)
         return _put_template(call, conn, old | new | {"template": old["template"]})

@@ -7,10 +7,10 @@ from pydantic import Field
 from app import accounts
 from app.errors import NotPossible
 from app.factors.vocabulary import BY_GUARDIAN, DOCUMENT, switches
-from app.store import tenant
+from app.store import documents, tenant
 from app.web.management.operation import Call, operation
 from app.web.management.schema import Body, Lenient
-from app.web.management.setting import Setting, content_of, operations_of, put_content
+from app.web.management.setting import Setting, content_of, operations_of
 
 READ, UPDATE = "read:guardian_factors", "update:guardian_factors"
 
@@ -33,8 +33,11 @@ def switch_factor(call: Call) -> object:
     if name not in BY_GUARDIAN:
         text = f"Path validation error: 'No enum match, expected {', '.join(BY_GUARDIAN)}' on property name."
         raise NotPossible(text, reason="invalid_uri")
-    on = switches(content_of(call, DOCUMENT))
-    put_content(call, DOCUMENT, on | {name: call.body.enabled})
+    with call.ctx.db.write() as conn:
+        tenant.lock_tenant(conn)  # tools switch several at once
+        known = documents.find_document(conn, DOCUMENT)
+        on = switches(known.content if known else None)
+        accounts.put_document(conn, call.ctx, DOCUMENT, on | {name: call.body.enabled})
     return {"enabled": call.body.enabled}
 
 

@@ -35,6 +35,8 @@ DESCRIPTIONS = {
     "sdu": "User deleted",
     "sapi": "API Operation",
     "fapi": "Failed API Operation",
+    "sui": "User imported",
+    "fui": "User not imported",
     "ublkdu": "Login block removed",
     "limit_wc": "Blocked after wrong passwords",
     "srrt": "Refresh tokens ended",

@@ -19,7 +19,8 @@ from app.errors import Forbidden, NotPossible, Refusal, TemporarilyUnavailable
 from app.web.answers import answer
 from app.web.lifecycle import context
 from app.web.management import rate, token
-from app.web.management.body import MISSING, read_body, read_query
+from app.web.management.body import MISSING, check_text, read_body, read_query
+from app.web.management.parts import read_parts
 from app.web.management.problems import body_problem, query_problem
 from app.web.management.token import Caller
 from app.web.management.wire import present
@@ -64,6 +65,10 @@ class Operation:
     body: Any = None
     """A type that pydantic validates, often a model."""
     needs_all: bool = False
+    is_multipart: bool = False
+    """The body comes in parts, files among them."""
+    may_be_empty: bool = False
+    """It answers 204 where there is nothing to tell."""
 
     @property
     def name(self) -> str:
@@ -93,11 +98,24 @@ def operation(
     query: type[BaseModel] | None = None,
     body: Any = None,
     needs_all: bool = False,
+    is_multipart: bool = False,
+    may_be_empty: bool = False,
 ) -> Callable[[Callable[[Call], object]], Operation]:
     """Declare the function below as an operation; `scopes` are words, any of which suffices."""
 
     def declare(handle: Callable[[Call], object]) -> Operation:
-        return Operation(method, path, tuple(scopes.split()), ok, handle, query, body, needs_all)
+        return Operation(
+            method,
+            path,
+            tuple(scopes.split()),
+            ok,
+            handle,
+            query,
+            body,
+            needs_all,
+            is_multipart,
+            may_be_empty,
+        )
 
     return declare
 
@@ -110,6 +128,7 @@ def run(found: Operation, path: Mapping[str, str]) -> Response:
     g.rate_headers = rate.count(ctx, caller.client_id)
     try:
         _check_scopes(found, caller)
+        check_text(dict(path))
         call = Call(ctx, caller, path, _query(found), _body(found))
         if found.method != "GET":
             told = {"method": found.method, "path": request.path[:300], "scopes": list(found.scopes)}
@@ -146,7 +165,7 @@ def _query(found: Operation) -> Any:
 def _body(found: Operation) -> Any:
     if found.body is None:
         return None  # clients send null, {} and more where nothing is asked
-    raw, is_form = read_body()
+    raw, is_form = (read_parts(), True) if found.is_multipart else read_body()
     if raw is MISSING:
         raise NotPossible("Payload validation error: 'Missing body'.")
     try:

@@ -11,6 +11,7 @@ from app.crypto import random_id
 from app.errors import Missing
 from app.store import apis
 from app.store.apis import Api
+from app.store.tenant import lock_tenant
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Flag, Paged, Query, whole_page
 from app.web.management.schema import Body
@@ -155,6 +156,7 @@ def create_api(call: Call) -> object:
 def update_api(call: Call) -> object:
     """Change an API; `scopes` replace the old ones"""
     with call.ctx.db.write() as conn:
+        lock_tenant(conn)
         api = get_api(conn, call.id)
         return view(accounts.update_api(conn, call.ctx, api, **_changed(api, call.body)))
 

@@ -130,7 +130,7 @@ def list_role_permissions(call: Call) -> object:
 def _change_role(call: Call, *, adds: bool) -> object:
     with call.ctx.db.write() as conn:
         role = get_role(conn, call.id)
-        pairs = granting.pairs_of(conn, call.body.named)
+        pairs = granting.pairs_of(conn, call.body.named, adds=adds)
         granting.change_role_permissions(conn, call.ctx, role, pairs, adds=adds)
     return {}
 
@@ -165,7 +165,7 @@ def list_user_permissions(call: Call) -> object:
 def _change_user(call: Call, *, adds: bool) -> object:
     with call.ctx.db.write() as conn:
         user = get_user(conn, call.id)
-        pairs = granting.pairs_of(conn, call.body.named)
+        pairs = granting.pairs_of(conn, call.body.named, adds=adds)
         granting.change_user_permissions(conn, call.ctx, user, pairs, adds=adds)
     return {}
 

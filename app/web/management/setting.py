@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from app import accounts
 from app.accounts.tenant import secrets_of
 from app.store import documents
+from app.store.tenant import lock_tenant
 from app.web.management.operation import Call, Operation, operation
 
 
@@ -36,11 +37,6 @@ def content_of(call: Call, name: str) -> Any:
     with call.ctx.db.read() as conn:
         found = call.ctx.look_up(conn, documents.find_document, name)
     return None if found is None else found.content
-
-
-def put_content(call: Call, name: str, content: Any, secrets: dict[str, str] | None = None) -> None:
-    with call.ctx.db.write() as conn:
-        accounts.put_document(conn, call.ctx, name, content, secrets)
 
 
 def merged(old: Any, new: Any) -> Any:
@@ -74,10 +70,13 @@ def _write(setting: Setting, *, merges: bool) -> Callable[[Call], object]:
         given = call.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
         secrets = _taken(given, setting.secrets)
         content = given
-        if merges:
-            secrets = _secrets_of(call, setting.name) | secrets if secrets else secrets
-            content = merged(setting.default | (content_of(call, setting.name) or {}), given)
-        put_content(call, setting.name, content, secrets or None)
+        with call.ctx.db.write() as conn:
+            lock_tenant(conn)
+            if merges:
+                known = documents.find_document(conn, setting.name)
+                secrets = secrets_of(call.ctx, known) | secrets if secrets and known else secrets
+                content = merged(setting.default | (known.content if known else {}), given)
+            accounts.put_document(conn, call.ctx, setting.name, content, secrets or None)
         return setting.default | content if setting.is_shown else {}
 
     return write
@@ -94,9 +93,3 @@ def _taken(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, str]:
         if isinstance(holder, dict) and holder.get(last) is not None:
             found[name] = str(holder.pop(last))
     return found
-
-
-def _secrets_of(call: Call, name: str) -> dict[str, str]:
-    with call.ctx.db.read() as conn:
-        known = documents.find_document(conn, name)
-    return secrets_of(call.ctx, known) if known else {}

@@ -12,6 +12,7 @@ from app.web.management.wire import timestamp
 
 ACTIVE = timedelta(days=30)
 MOST_DAYS = 366
+EARLIEST, LATEST = 2000, 2200
 LEAKS = ("pwd_leak", "signup_pwd_leak")
 
 
@@ -22,7 +23,10 @@ class DailyQuery(Query):
 
 def _day(text: str | None, otherwise: datetime) -> datetime:
     try:
-        return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC) if text else otherwise
+        found = datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC) if text else otherwise
+        if not EARLIEST <= found.year <= LATEST:
+            raise ValueError
+        return found
     except ValueError:
         raise NotPossible("Query validation error: 'Not a day'.", reason="invalid_query_string") from None
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app import accounts
 from app.store import documents, tenant
+from app.store.tenant import lock_tenant
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Fields, choose
 from app.web.management.schema import Lenient
@@ -85,6 +86,7 @@ def update_settings(call: Call) -> object:
     if own.get("name", "") is None:
         del own["name"]
     with call.ctx.db.write() as conn:
+        lock_tenant(conn)
         if own:
             accounts.update_tenant(conn, call.ctx, tenant.get_tenant(conn), **own)
         if given:

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from app import accounts
 from app.accounts import passwords as password_changes
+from app.accounts.import_schema import NOT_IN_APP_METADATA
 from app.context import Context
-from app.errors import Missing, NotPossible
+from app.errors import Forbidden, Missing, NotPossible
 from app.search import BadQuery, parse
 from app.store import authenticators, realms, users
 from app.store.realms import Realm
@@ -41,10 +42,6 @@ NOT_TOGETHER = (
     ("username", "email"),
     ("username", "email_verified"),
     ("username", "password"),
-)
-NOT_IN_APP_METADATA = frozenset(
-    "__tenant _id blocked clientID created_at email_verified email globalClientID global_client_id identities lastIP "
-    "lastLogin loginsCount metadata multifactor_last_modified multifactor updated_at user_id".split()
 )
 
 
@@ -303,6 +300,8 @@ def update_user(call: Call) -> object:
     for first, second in NOT_TOGETHER:
         if first in sent and second in sent:
             raise NotPossible(f"Cannot update {first} and {second} simultaneously")
+    if "update:users" not in call.caller.scopes and sent - {"app_metadata", "user_metadata"}:
+        raise Forbidden("Insufficient scope, expected any of: update:users", reason="insufficient_scope")
     _check_app_metadata(given.app_metadata)
     with ctx.db.read() as conn:
         user = get_user(conn, call.id)
@@ -314,6 +313,7 @@ def update_user(call: Call) -> object:
     if given.password is not None:
         new_hash = password_changes.hash_checked(ctx, realm, user, given.password)
     with ctx.db.write() as conn:
+        users.lock_user(conn, call.id)
         user = get_user(conn, call.id)
         if changed:
             user = accounts.update_user(conn, ctx, user, **_changes(user, given))
