@@ -326,17 +326,22 @@ def test_a_foreign_hash_is_replaced_until_the_first_login(server: Server, cast: 
     refused(wire.password("bob@example.com", "taken over"), 403, "invalid_grant")
 
 
-def test_upsert_blocks_and_adds_a_factor_once(server: Server, cast: Cast, wire: Wire) -> None:
-    tokens = wire.ok(wire.password("bob@example.com", scope="openid offline_access"))
+def test_upsert_adds_a_factor_once(server: Server, cast: Cast, wire: Wire) -> None:
     for _ in range(2):
         factors = [{"totp": {"secret": TOTP}}]
         take(server, cast.staff, record("bob@example.com", mfa_factors=factors), upsert=True)
     with server.db.read() as conn:
         assert len(authenticators.list_authenticators(conn, cast.bob.id)) == 1
     wire.ok(wire.otp(wire.mfa_token("bob@example.com"), code_of(TOTP)))
+
+
+def test_a_block_by_upsert_ends_refresh_tokens_for_good(server: Server, cast: Cast, wire: Wire) -> None:
+    tokens = wire.ok(wire.password("bob@example.com", scope="openid offline_access"))
     take(server, cast.staff, record("bob@example.com", blocked=True), upsert=True)
     assert making.reload_user(server, cast.bob).is_blocked
+    take(server, cast.staff, record("bob@example.com", blocked=False), upsert=True)
     assert wire.refresh(tokens["refresh_token"]).status_code == 403
+    wire.ok(wire.password("bob@example.com"))
 
 
 # --- going on ------------------------------------------------------------------------------------------------------

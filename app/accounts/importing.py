@@ -31,7 +31,7 @@ from app.store.jobs import Job
 from app.store.realms import Realm
 from app.store.users import User, key_of
 
-BATCH = 100  # records a transaction: about 10 ms of SQLite's write lock
+BATCH = 100  # records a transaction: some 10 ms of work under SQLite's write lock
 UPSERT_BATCH = 40  # each of them changes a row of its own: about as long
 TRIES = 4  # somebody else took an identifier between the look and the write
 PATIENCE_SECONDS = 60.0  # with a database that does not answer
