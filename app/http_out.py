@@ -25,6 +25,7 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0
 TOTAL_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
+INSIDE = "the address leads into a network that is not open to requests"
 
 Address = IPv4Address | IPv6Address
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -62,8 +63,11 @@ class Answer:
     headers: Mapping[str, str]
 
 
-def check_url(url: str, *, permits_http: bool = False) -> httpx.URL:
-    """The address, if it is one that may be asked at all; its host is looked at when it is asked. Raises Forbidden."""
+def check_url(url: str, *, permits_http: bool = False, networks: Networks | None = None) -> httpx.URL:
+    """The address, if it is one that may be asked at all. Raises Forbidden.
+
+    With `networks`, a host that is an address is looked at already; a name is looked at when it is asked.
+    """
     if not url.isascii() or not url.isprintable() or re.search(r"[\s\\]", url) or len(url) > 2000:
         raise Forbidden("an address has printable ASCII characters without spaces, at most 2000")
     try:
@@ -81,6 +85,9 @@ def check_url(url: str, *, permits_http: bool = False) -> httpx.URL:
         raise Forbidden("a host is a name or a plainly written IP address")
     if found.scheme == "http" and host != "localhost" and not getattr(_literal(host), "is_loopback", False):
         raise Forbidden("http is for this machine only")
+    literal = _literal(host)
+    if networks is not None and literal is not None and not is_permitted(literal, networks):
+        raise Forbidden(INSIDE)
     return found
 
 
@@ -208,7 +215,7 @@ class _Backend(httpcore.NetworkBackend):
         addresses = _resolve(host, port, _left(self._deadline, timeout, httpcore.ConnectTimeout))
         # One forbidden address among permitted ones is how rebinding looks.
         if not addresses or not all(is_permitted(address, self._networks) for address in addresses):
-            raise Forbidden("the address leads into a network that is not open to requests")
+            raise Forbidden(INSIDE)
         problem: Exception = httpcore.ConnectError("no address")
         for address in addresses:
             seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)

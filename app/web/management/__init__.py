@@ -14,6 +14,7 @@ from app.web.management import (
     emails,
     guardian,
     keys,
+    log_streams,
     logs,
     refresh_tokens,
     resource_servers,
@@ -45,6 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *emails.OPERATIONS,
     *keys.OPERATIONS,
     *logs.OPERATIONS,
+    *log_streams.OPERATIONS,
     *stats.OPERATIONS,
     *absent.OPERATIONS,
 )
