@@ -102,8 +102,8 @@ class Canary:
         return f"http://127.0.0.1:{self.port}/"
 
     def send(self, url: str = "", **rules: Any) -> http_out.Answer:
-        rules = {"networks": LOOPBACK, "permits_http": True} | rules
-        return post(url or self.url, b"body", {}, **rules)
+        with_defaults: dict[str, Any] = {"networks": LOOPBACK, "permits_http": True} | rules
+        return post(url or self.url, b"body", {}, **with_defaults)
 
 
 def _plain(ask: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
@@ -258,7 +258,10 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.M
     "raw", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"]
 )
 def test_a_broken_answer_is_a_failure(canary: Canary, raw: bytes) -> None:
-    canary.reply = lambda ask: ask.wfile.write(raw) and None
+    def reply(ask: BaseHTTPRequestHandler) -> None:
+        ask.wfile.write(raw)
+
+    canary.reply = reply
     with pytest.raises(Failed, match="connection_broken"):
         canary.send()
 

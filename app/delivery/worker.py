@@ -135,5 +135,5 @@ class Worker:
 
 def wait_for(failures: int) -> timedelta:
     """Longer with every failure, and never the same for all streams of a sink that is down."""
-    longest = min(FIRST_WAIT * 2 ** min(failures, 20), LONGEST_WAIT)
+    longest: timedelta = min(FIRST_WAIT * 2 ** min(failures, 20), LONGEST_WAIT)
     return longest * random.uniform(0.75, 1)  # noqa: S311 - not a secret
