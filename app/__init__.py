@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app import logs, settings, upkeep
+from app import delivery, logs, settings, upkeep
 from app.context import Server, open_server
 from app.web import BLUEPRINTS, answers, cors, lifecycle
 
@@ -13,6 +13,7 @@ def create_app(server: Server | None = None) -> Flask:
         server = open_server(settings.load()[0])
         logs.configure(server.settings.log_level)
         upkeep.start(server)
+        delivery.start(server)
     app = Flask(__name__, static_folder=None)
     app.extensions["belay"] = server
     app.url_map.merge_slashes = False  # `//oauth/token` is no address, and no redirect

@@ -26,6 +26,7 @@ from app.accounts.applications import (
     rotate_secret,
     update_client,
 )
+from app.accounts.log_streams import create_log_stream, remove_log_stream, update_log_stream
 from app.accounts.passwords import generate as initial_password
 from app.accounts.people import (
     HEX,
@@ -69,6 +70,7 @@ __all__ = [
     "create_api",
     "create_client",
     "create_grant",
+    "create_log_stream",
     "create_realm",
     "create_user",
     "end_access",
@@ -87,6 +89,7 @@ __all__ = [
     "remove_document",
     "remove_grant",
     "remove_key",
+    "remove_log_stream",
     "remove_realm",
     "remove_user",
     "reset_factors",
@@ -105,6 +108,7 @@ __all__ = [
     "update_api",
     "update_client",
     "update_grant",
+    "update_log_stream",
     "update_realm",
     "update_tenant",
     "update_user",

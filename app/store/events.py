@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    cast,
     func,
     insert,
     literal,
@@ -125,6 +126,30 @@ def count_events(conn: Connection, condition: Condition | None, *, up_to: int) -
 def find_event(conn: Connection, event_id: int) -> Event | None:
     row = conn.execute(select(events).where(events.c.id == event_id)).first()
     return value_of(Event, row) if row else None
+
+
+def newest_id(conn: Connection) -> int:
+    """Zero where there is no event."""
+    return int(conn.execute(select(func.coalesce(func.max(events.c.id), 0))).scalar_one())
+
+
+def id_before(conn: Connection, moment: datetime) -> int:
+    """The event behind which everything since that moment comes."""
+    first = conn.execute(select(func.min(events.c.id)).where(events.c.at >= moment)).scalar()
+    return newest_id(conn) if first is None else int(first) - 1
+
+
+def running_transactions(conn: Connection) -> tuple[int, int]:
+    """(the oldest that may still write, the first that has not begun); on SQLite nobody writes beside another.
+
+    PostgreSQL hands out ids before commits, so an event may become visible behind one with a greater id.
+    """
+    if conn.dialect.name == "sqlite":
+        return 0, 0
+    snapshot = func.pg_current_snapshot()
+    oldest, first = func.pg_snapshot_xmin(snapshot), func.pg_snapshot_xmax(snapshot)
+    row = conn.execute(select(cast(cast(oldest, Text), BigId), cast(cast(first, Text), BigId))).one()
+    return int(row[0]), int(row[1])
 
 
 def count_logins(conn: Connection, since: datetime, until: datetime) -> list[tuple[str, str, int]]:

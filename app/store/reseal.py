@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, func, select, update
 
 from app.store.authenticators import authenticators
+from app.store.documents import documents
 from app.store.jobs import jobs
+from app.store.log_streams import log_streams
 from app.store.refresh_families import refresh_families
 from app.store.signing_keys import signing_keys
 
@@ -25,9 +27,11 @@ class Sealed:
 
 SEALED = (
     Sealed(authenticators, authenticators.c.id, authenticators.c.sealed_secret),
+    Sealed(documents, documents.c.name, documents.c.sealed_secrets),
     Sealed(jobs, jobs.c.id, jobs.c.sealed_content),
     Sealed(signing_keys, signing_keys.c.kid, signing_keys.c.sealed_private),
     Sealed(refresh_families, refresh_families.c.handle_digest, refresh_families.c.sealed_successor),
+    Sealed(log_streams, log_streams.c.id, log_streams.c.sealed_secrets),
 )
 
 

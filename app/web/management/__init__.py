@@ -15,6 +15,7 @@ from app.web.management import (
     guardian,
     jobs,
     keys,
+    log_streams,
     logs,
     refresh_tokens,
     resource_servers,
@@ -47,6 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *jobs.OPERATIONS,
     *keys.OPERATIONS,
     *logs.OPERATIONS,
+    *log_streams.OPERATIONS,
     *stats.OPERATIONS,
     *absent.OPERATIONS,
 )

@@ -40,7 +40,6 @@ EMPTY = (
     Empty("/flows", "read:flows", "flows"),
     Empty("/flows/vault/connections", "read:flows_vault_connections", "connections"),
     Empty("/event-streams", "read:event_streams", {"eventStreams": []}),
-    Empty("/log-streams", "read:log_streams", []),
     Empty("/network-acls", "read:network_acls", "network_acls"),
     Empty("/self-service-profiles", "read:self_service_profiles", "self_service_profiles"),
     Empty("/user-attribute-profiles", "read:user_attribute_profiles", {"user_attribute_profiles": []}),

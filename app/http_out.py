@@ -1,0 +1,284 @@
+"""The only way out: every request that this server makes to somebody else's.
+
+An address is often written by one person and fetched with the rights of another, our network's. So a name is
+resolved once, every address of it is checked, and the connection goes to an address that was checked; redirects are
+not followed, proxies of the environment are not asked, and nothing lasts longer or grows larger than it may.
+"""
+
+import queue
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+import certifi
+import httpcore
+import httpx
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 5.0
+TOTAL_SECONDS = 5.0
+MAX_ANSWER_BYTES = 64 * 1024
+INSIDE = "the address leads into a network that is not open to requests"
+
+Address = IPv4Address | IPv6Address
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+# What the registries call global and still is not somebody else's server on the Internet.
+_NEVER: Networks = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "168.63.129.16/32",  # Azure's metadata and health service has a public address
+        "192.0.0.0/24",
+        "192.88.99.0/24",  # 6to4 relays
+        "2001::/23",  # Teredo and other protocols' own
+        "2002::/16",  # 6to4 hides an IPv4 address, maybe a private one
+        "3fff::/20",
+    )
+)
+_UNICAST = IPv6Network("2000::/3")  # NAT64, mapped, unique local and link-local addresses lie outside
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
+
+
+class Forbidden(Exception):
+    """The address is one that nothing may be sent to. The text names the rule and never the address asked for."""
+
+
+class Failed(Exception):
+    """There is no answer: one short word says why. Never a part of the address, which may carry a credential."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def check_url(url: str, *, permits_http: bool = False, networks: Networks | None = None) -> httpx.URL:
+    """The address, if it is one that may be asked at all. Raises Forbidden.
+
+    With `networks`, a host that is an address is looked at already; a name is looked at when it is asked.
+    """
+    if not url.isascii() or not url.isprintable() or re.search(r"[\s\\]", url) or len(url) > 2000:
+        raise Forbidden("an address has printable ASCII characters without spaces, at most 2000")
+    try:
+        found = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise Forbidden("this is no address") from None
+    if found.scheme != "https" and not (found.scheme == "http" and permits_http):
+        raise Forbidden("an address begins with https://")
+    if found.userinfo or "@" in found.netloc.decode("ascii"):
+        raise Forbidden("an address carries no name or password")
+    if not 1 <= (found.port or 443) <= 65535 or found.port == 0 or "#" in url:
+        raise Forbidden("an address has a usual port and no fragment")
+    host = found.host
+    if _literal(host) is None and not _is_name(host):
+        raise Forbidden("a host is a name or a plainly written IP address")
+    if found.scheme == "http" and host != "localhost" and not getattr(_literal(host), "is_loopback", False):
+        raise Forbidden("http is for this machine only")
+    literal = _literal(host)
+    if networks is not None and literal is not None and not is_permitted(literal, networks):
+        raise Forbidden(INSIDE)
+    return found
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return None if "%" in host else ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_name(host: str) -> bool:
+    """A name whose last part is a number is an IPv4 address in one of its odd spellings."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return len(host) <= 253 and bool(_NAME.fullmatch(host)) and not _NUMBER.fullmatch(last)
+
+
+def is_permitted(address: Address, networks: Networks = ()) -> bool:
+    """Whether a connection may go there: the public Internet, and what the operator lists."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if any(address in network for network in networks):
+        return True
+    if address.is_multicast or address.is_reserved or not address.is_global:
+        return False
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    return not any(address in network for network in _NEVER)
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    networks: Networks = (),
+    permits_http: bool = False,
+    total_seconds: float = TOTAL_SECONDS,
+    max_bytes: int = MAX_ANSWER_BYTES,
+) -> Answer:
+    """Send and read the answer, whatever its status. Raises Forbidden, Failed."""
+    found = check_url(url, permits_http=permits_http)
+    backend = _Backend(networks, time.monotonic() + total_seconds)
+    given = {"Accept-Encoding": "identity", "User-Agent": "Belay"} | dict(headers)
+    try:
+        with (
+            httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend, retries=0) as pool,
+            httpx.Client(transport=_Transport(pool), trust_env=False, follow_redirects=False) as client,
+            client.stream("POST", found, content=body, headers=given, timeout=_TIMEOUT) as answer,
+        ):
+            content = b""
+            for part in answer.iter_raw():
+                content += part
+                if len(content) > max_bytes:
+                    raise Failed("answer_too_large")
+            return Answer(answer.status_code, content, dict(answer.headers))
+    except (httpcore.TimeoutException, httpx.TimeoutException):
+        raise Failed("timed_out") from None
+    except ssl.SSLError:
+        raise Failed("tls_failed") from None
+    except (httpcore.ConnectError, httpx.ConnectError) as error:
+        raise Failed("tls_failed" if "SSL" in str(error) else "not_reachable") from None
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpx.TransportError, OSError):
+        raise Failed("connection_broken") from None
+    except (httpx.InvalidURL, httpx.HTTPError, ValueError, UnicodeError):
+        raise Failed("not_sendable") from None
+
+
+_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+
+
+@lru_cache(1)
+def _tls() -> ssl.SSLContext:
+    """The authorities of the web, and those that the operator of this machine trusts."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()
+    return context
+
+
+class _Transport(httpx.BaseTransport):
+    """httpx over a pool whose way to the network is ours."""
+
+    def __init__(self, pool: httpcore.ConnectionPool) -> None:
+        self._pool = pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        asked = httpcore.Request(
+            request.method,
+            target,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        found = self._pool.handle_request(asked)
+        return httpx.Response(found.status, headers=found.headers, stream=_Body(found))
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, found: httpcore.Response) -> None:
+        self._found = found
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._found.iter_stream()
+
+    def close(self) -> None:
+        self._found.close()
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects to addresses that were checked, and lets nothing last beyond one deadline."""
+
+    def __init__(self, networks: Networks, deadline: float) -> None:
+        self._networks, self._deadline = networks, deadline
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        addresses = _resolve(host, port, _left(self._deadline, timeout, httpcore.ConnectTimeout))
+        # One forbidden address among permitted ones is how rebinding looks.
+        if not addresses or not all(is_permitted(address, self._networks) for address in addresses):
+            raise Forbidden(INSIDE)
+        problem: Exception = httpcore.ConnectError("no address")
+        for address in addresses:
+            seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+            try:
+                return _Stream(self._backend.connect_tcp(str(address), port, seconds), self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                problem = error
+        raise problem
+
+    def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
+        raise Forbidden("a request goes to a network")
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline, timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline, timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(deadline: float, timeout: float | None, late: type[Exception]) -> float:
+    """Seconds for the next step."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise late("deadline")
+    return min(left, timeout or left)
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[Address]:
+    """Every address of a name. The system's resolver knows no deadline, so it is waited for from outside."""
+    literal = _literal(host)
+    if literal is not None:
+        return [literal]
+    found: queue.Queue[list[Address]] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answers = socket.getaddrinfo(host.rstrip("."), port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(ip_address(str(answer[4][0])) for answer in answers)))
+        except (OSError, ValueError):
+            found.put([])
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    try:
+        addresses = found.get(timeout=seconds)
+    except queue.Empty:
+        raise httpcore.ConnectTimeout("resolver") from None
+    if not addresses:
+        raise httpcore.ConnectError("no address")
+    return addresses
