@@ -131,7 +131,7 @@ def test_either_is_refused_beside_the_other(server: Server, cast: Cast, one: str
 
 
 def test_a_username_is_no_way_round(server: Server, cast: Cast) -> None:
-    for username in ("\u0430lice", "al\u0456ce", "alice@ex\u0430mple.com"):
+    for username in ("\u0430lice", "al\u0456ce"):
         with refusal(LOOKS_TAKEN):
             create(server, cast.staff, "new@example.com", username=username)
     create(server, cast.staff, "new@example.com", username="alicia")
@@ -156,7 +156,7 @@ def test_a_person_may_spell_their_own_name_otherwise(server: Server, cast: Cast)
     ):
         user = change(server, user, email=email)
         assert making.reload_user(server, user).email == email
-    change(server, user, username="m\u0430rie@example.com")
+    change(server, user, username="m\u0430rie")
 
 
 def test_what_is_the_same_is_taken_and_not_alike(server: Server, cast: Cast) -> None:
