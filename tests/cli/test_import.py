@@ -26,6 +26,12 @@ from tests.management.conftest import token_for
 from tests.records import people, record, write
 from tests.wire import Wire, code_of
 
+
+def _heed_interrupts() -> None:
+    """A suite that runs in the background hands on that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 Start = Callable[..., subprocess.Popen[str]]
 MEMORY_MIB = 15  # what a long import may need beyond a short one
 
@@ -65,6 +71,7 @@ def start(here: Server, cast: Cast, tmp_path: Path) -> Start:
             text=True,
             env=clean | settings,
             cwd=tmp_path,
+            preexec_fn=_heed_interrupts,
             **more,
         )
 
