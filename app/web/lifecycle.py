@@ -1,10 +1,12 @@
 """What every request passes on its way in and out: its context, its headers, its line in the log."""
 
 import ipaddress
+import mmap
 import re
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+RESERVE_BYTES = 1 << 20  # address space given up so that a request without memory can still be answered
 QUIET = {"/healthz", "/readyz"}
 
 
@@ -48,10 +51,17 @@ def through_gate(application: "WSGIApplication", gate: Gate) -> "WSGIApplication
     def run_or_refuse(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         try:
             return run(environ, start_response)
-        except MemoryError:  # even the refusal found none; this one was made before
+        except MemoryError:  # even the refusal found none; this one was made before, and has room kept for it
+            with suppress(IndexError):  # other requests may need it at the same moment
+                reserve.pop().close()
             start_response("503 Service Unavailable", out_of_memory_headers)
             return [out_of_memory]
+        finally:
+            if not reserve:
+                with suppress(OSError, MemoryError):
+                    reserve.append(mmap.mmap(-1, RESERVE_BYTES))
 
+    reserve = [mmap.mmap(-1, RESERVE_BYTES)]
     refusal = TemporarilyUnavailable(reason="out_of_memory")
     out_of_memory = b'{"error":"%b","error_description":"%b"}' % (
         refusal.error.encode(),
