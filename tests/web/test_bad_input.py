@@ -389,10 +389,10 @@ METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT PROPFIND SEARCH 
 
 
 def test_an_address_refuses_other_methods(wire: Wire, server: Server, cast: Cast) -> None:
-    rules = list(wire.client.application.url_map.iter_rules())
-    paths = {re.sub("<[^>]*>", "x", rule.rule): set[str]() for rule in rules}
-    for rule in rules:
-        paths[re.sub("<[^>]*>", "x", rule.rule)] |= rule.methods or set()
+    addresses = wire.client.application.url_map.bind("localhost")
+    found = {re.sub("<[^>]*>", "x", rule.rule) for rule in wire.client.application.url_map.iter_rules()}
+    # By address, not by rule: `/refresh-tokens/revoke` is also the name that a token could have.
+    paths = {path: set(addresses.allowed_methods(path)) for path in found}
     assert len(paths) > 10
     with nothing_written(server):
         for (path, allowed), method in product(paths.items(), METHODS):
