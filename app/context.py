@@ -1,6 +1,7 @@
 """What is handed down: the server (as long as the process), and the context of one request."""
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,8 @@ class Server:
     gate: Gate
     passwords: Passwords
     configuration: Configuration = field(default_factory=Configuration)
+    messages_waiting: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Set when this process has written a message: its own worker need not wait for its next round."""
     private_keys: dict[str, object] = field(default_factory=dict, repr=False)
     """Opened signing keys by kid: a kid never gets another key, so an entry never goes stale."""
 
@@ -95,6 +98,8 @@ class Context:
     ip: str
     user_agent: str = ""
     request_id: str = ""
+    language: str = "en"
+    """In which the person shall be written to."""
     facts: Facts = field(default_factory=Facts)
 
     def look_up(

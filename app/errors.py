@@ -97,6 +97,16 @@ class ExpiredToken(Refusal):
     status = 403
 
 
+class AuthorizationPending(Refusal):
+    """Nobody has decided yet (RFC 8628 3.5): no outcome, so it leaves no event."""
+
+    description = "Authorization pending: please repeat the request in a few seconds."
+
+
+class SlowDown(Refusal):
+    description = "You are polling faster than the specified interval of 5 seconds."
+
+
 class MfaRequired(Refusal):
     status = 403
     description = "Multifactor authentication required"

@@ -43,6 +43,7 @@ _NEVER: Networks = tuple(
         "3fff::/20",
     )
 )
+LOOPBACK: Networks = (ip_network("127.0.0.0/8"), ip_network("::1"))
 _UNICAST = IPv6Network("2000::/3")  # NAT64, mapped, unique local and link-local addresses lie outside
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
@@ -53,7 +54,14 @@ class Forbidden(Exception):
 
 
 class Failed(Exception):
-    """There is no answer: one short word says why. Never a part of the address, which may carry a credential."""
+    """There is no answer: one short word says why. Never a part of the address, which may carry a credential.
+
+    `was_not_sent` is true where not a byte of the request can have arrived.
+    """
+
+    def __init__(self, word: str, *, was_not_sent: bool = False) -> None:
+        super().__init__(word)
+        self.was_not_sent = was_not_sent
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,9 @@ def post(
     given = {"Accept-Encoding": "identity", "User-Agent": "Belay"} | dict(headers)
     try:
         with (
-            httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend, retries=0) as pool,
+            httpcore.ConnectionPool(
+                ssl_context=trusted_authorities(), network_backend=backend, retries=0
+            ) as pool,
             httpx.Client(transport=_Transport(pool), trust_env=False, follow_redirects=False) as client,
             client.stream("POST", found, content=body, headers=given, timeout=_TIMEOUT) as answer,
         ):
@@ -143,23 +153,24 @@ def post(
                 if len(content) > max_bytes:
                     raise Failed("answer_too_large")
             return Answer(answer.status_code, content, dict(answer.headers))
-    except (httpcore.TimeoutException, httpx.TimeoutException):
-        raise Failed("timed_out") from None
+    except (httpcore.TimeoutException, httpx.TimeoutException) as error:
+        was_not_sent = isinstance(error, httpcore.ConnectTimeout | httpx.ConnectTimeout)
+        raise Failed("timed_out", was_not_sent=was_not_sent) from None
     except ssl.SSLError:
         raise Failed("tls_failed") from None
     except (httpcore.ConnectError, httpx.ConnectError) as error:
-        raise Failed("tls_failed" if "SSL" in str(error) else "not_reachable") from None
+        raise Failed("tls_failed" if "SSL" in str(error) else "not_reachable", was_not_sent=True) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpx.TransportError, OSError):
         raise Failed("connection_broken") from None
     except (httpx.InvalidURL, httpx.HTTPError, ValueError, UnicodeError):
-        raise Failed("not_sendable") from None
+        raise Failed("not_sendable", was_not_sent=True) from None
 
 
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
 
 
 @lru_cache(1)
-def _tls() -> ssl.SSLContext:
+def trusted_authorities() -> ssl.SSLContext:
     """The authorities of the web, and those that the operator of this machine trusts."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()

@@ -55,6 +55,12 @@ def is_phone_number(text: str) -> bool:
     return re.fullmatch(r"\+[1-9][0-9]{1,14}", text) is not None
 
 
+def is_email_address(text: str) -> bool:
+    """Something before an `@` and something behind it; only a mail that arrives proves more."""
+    key = normal_key(text)
+    return key is not None and 0 < key.find("@") < len(key) - 1 and text.isprintable() and " " not in text
+
+
 def skeleton(key: str) -> str:
     """What a reader sees of a key: two keys with one skeleton look alike (UTS 39, 4)."""
     prototypes = _prototypes()

@@ -21,13 +21,13 @@ from app.crypto import SealBroken
 from app.directories import DIRECTORIES
 from app.errors import AccessDenied, InvalidGrant, MfaRequired, Refusal, TemporarilyUnavailable, Unauthorized
 from app.factors import FACTORS
-from app.factors.factor import Proof
+from app.factors.factor import Answer, Proof
 from app.guards import brute_force, second_factor
 from app.guards.brute_force import Attempt
+from app.guards.second_factor import Guess
 from app.passwords import FORM
 from app.policy import Allow, Challenge, Deny, Enroll, decide
 from app.store import authenticators, signing_keys, transactions, users
-from app.store.authenticators import Authenticator
 from app.store.clients import Client
 from app.store.signing_keys import Signer
 from app.tokens import issue, mfa_token
@@ -66,10 +66,9 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         _take_back(ctx, attempt, refusal)
 
 
-def resume(ctx: Context, client: Client, token: str, kind: str, answer: str) -> TokenSet:
+def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenSet:
     """The second step: the answer of one factor completes the login that the MFA token stands for."""
-    factor = FACTORS[kind]
-    ctx.facts.factor = kind
+    ctx.facts.factor = given.kind or None
     with ctx.db.read() as conn:
         transaction = mfa_token.open_for_client(ctx, conn, token, client)
         user = users.find_user(conn, transaction.user_id)
@@ -77,32 +76,45 @@ def resume(ctx: Context, client: Client, token: str, kind: str, answer: str) -> 
         if user is None or asking is None:
             raise InvalidGrant(MALFORMED, reason="user_gone")
         ctx.facts.user_id, ctx.facts.realm = user.id, asking.realm.name
+        factor, challenge = mfa.answered(ctx, conn, transaction, given)
+        ctx.facts.factor = factor.kind
         owned = tuple(authenticators.list_authenticators(conn, user.id))
         signers = ctx.look_up(conn, signing_keys.list_signers)
         asking = permitted(conn, asking, user)
 
-    candidates = mfa.candidates(transaction, owned, kind)
-    tried = second_factor.before(ctx, user.id, candidates, event=factor.limit_event)
+    candidates = mfa.candidates(transaction, owned, factor.kind, challenge)
+    answer = Answer(given.members, challenge, client)
+    guess = second_factor.before(
+        ctx, user.id, candidates, event=factor.limit_event, is_counted=factor.is_guessable
+    )
     proof, reason = None, "no_candidate"
-    for authenticator in tried:
+    for authenticator in guess.tried:
         try:
             result = factor.verify(ctx, authenticator, answer)
         except (SealBroken, OSError) as error:
             log.error("the secret of %s cannot be opened: %s", authenticator.id, error)
-            with ctx.db.write() as conn:
-                second_factor.undecided(conn, user.id, tried)
+            _never_looked_at(ctx, guess)
             raise TemporarilyUnavailable(reason="secret_unreadable") from None
+        except Refusal:
+            _never_looked_at(ctx, guess)
+            raise
         if isinstance(result, Proof):
             proof = result
             break
         reason = result
     if proof is None:
-        refuse(ctx, InvalidGrant(factor.wrong_answer, reason=reason), tried=tried)
+        refuse(ctx, InvalidGrant(factor.wrong_answer, reason=reason), guess=guess)
 
     now_seconds = int(ctx.now.timestamp())
-    person = Person(user, owned, (*transaction.methods, (kind, now_seconds)))
-    redeemed = Redeemed(transaction, proof, tried)
+    person = Person(user, owned, (*transaction.methods, (factor.kind, now_seconds)))
+    redeemed = Redeemed(transaction, proof, guess)
     return finish(ctx, asking, person, signers, redeemed=redeemed)
+
+
+def _never_looked_at(ctx: Context, guess: Guess) -> None:
+    if guess.is_counted:
+        with ctx.db.write() as conn:
+            second_factor.undecided(conn, guess)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ class Redeemed:
 
     transaction: Open
     proof: Proof
-    tried: list[Authenticator]
+    guess: Guess
 
 
 def finish(
@@ -173,7 +185,7 @@ def _last_transaction(
     *,
     completes: bool = True,
     attempt: Attempt | None = None,
-    tried: list[Authenticator] | None = None,
+    guess: Guess | None = None,
 ) -> Iterator[Connection]:
     """Where a login is decided: the person is as they were when they were looked at, and stays so.
 
@@ -191,9 +203,9 @@ def _last_transaction(
                 raise _Lost(lost)
             yield conn
     except _Lost as found:
-        refuse(ctx, found.refusal, right=attempt, tried=tried)
+        refuse(ctx, found.refusal, right=attempt, guess=guess)
     except IntegrityError:  # the client or the realm was deleted meanwhile
-        refuse(ctx, lost, right=attempt, tried=tried)
+        refuse(ctx, lost, right=attempt, guess=guess)
 
 
 def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed) -> TokenSet:
@@ -204,12 +216,12 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
     minted = issue.with_recovery_code(minted, proof.new_recovery_code)
     is_first_use = device.confirmed_at is None
     lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
-    with _last_transaction(ctx, person, lost, tried=redeemed.tried) as conn:
+    with _last_transaction(ctx, person, lost, guess=redeemed.guess) as conn:
         if is_first_use and _was_enrolled_meanwhile(conn, person):
             raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
         if not mfa_token.consume(conn, transaction, ctx.now):
             raise _Lost(InvalidGrant(MALFORMED, reason="transaction_used"))
-        second_factor.succeeded(conn, person.user.id, device, redeemed.tried)
+        second_factor.succeeded(conn, redeemed.guess, device)
         if not proof.consume(conn, ctx.now):
             raise _Lost(InvalidGrant(wrong_answer, reason="code_replayed"))
         if is_first_use:
@@ -273,16 +285,16 @@ def refuse(
     *,
     wrong: Attempt | None = None,
     right: Attempt | None = None,
-    tried: list[Authenticator] | None = None,
+    guess: Guess | None = None,
 ) -> NoReturn:
-    """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `tried` in vain."""
+    """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `guess` in vain."""
     with ctx.db.write() as conn:
         if wrong is not None:
             brute_force.failed(conn, ctx, wrong)
         if right is not None:
             brute_force.undecided(conn, right)
-        if tried is not None:
-            second_factor.failed(conn, ctx, tried)
+        if guess is not None:
+            second_factor.failed(conn, ctx, guess)
         audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason)
     refusal.recorded = True
     raise refusal

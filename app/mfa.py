@@ -1,19 +1,32 @@
 """The MFA transaction: begun by a login, opened by its token, and what may be done with it."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from app import audit
+from app.channels import outbox
 from app.context import Context
-from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, NotFound
+from app.crypto import digest
+from app.errors import (
+    AccessDenied,
+    ExpiredToken,
+    InvalidGrant,
+    InvalidRequest,
+    NotFound,
+    TemporarilyUnavailable,
+)
 from app.errors import UnsupportedChallengeType as Unsupported
 from app.factors import FACTORS, vocabulary
-from app.store import authenticators, clients, realms, users
+from app.factors.factor import Begun, Challenging, Enrolling, Factor, is_of
+from app.guards import sends
+from app.store import authenticators, challenges, clients, realms, users
 from app.store.authenticators import Authenticator
+from app.store.challenges import Challenge
 from app.store.clients import Client
-from app.store.realms import Place
+from app.store.realms import Place, Realm
 from app.store.users import User
 from app.tokens import mfa_token
 from app.tokens.methods import has_second_factor
@@ -28,17 +41,25 @@ NOT_ENROLLED = "User is not enrolled. You can use /mfa/associate endpoint to enr
 ALREADY_ENROLLED = "User is already enrolled."
 NO_RECOVERY_CODE = "User does not have a recovery-code."
 NOT_SUPPORTED = "The user does not support the requested challenge type ({asked}). Supported type: {has}."
+MALFORMED_HANDLE = "Malformed {name}"
+OTHER_TRANSACTION = "The {name} doesn't match the mfa_token"
+EXPIRED_HANDLE = "{name} is expired"
 UNKNOWN_AUTHENTICATOR = "The authenticator_id does not belong to an active authenticator of the user."
 
 
 def enrollable_types(ctx: Context) -> list[dict[str, str]]:
     """`mfa_requirements.enroll`: what a person without a factor may begin with."""
     with ctx.db.read() as conn:
-        enabled = vocabulary.enabled_kinds(ctx, conn)
-    found = [f.wire_type for f in FACTORS.values() if f.is_challengeable and f.kind in enabled]
+        found = dict.fromkeys(f.type for f in enrollable(ctx, conn) if f.is_challengeable)
     if not found:
         log.error("a second factor is owed and no factor is enabled: see PUT /api/v2/guardian/factors/otp")
-    return [{"type": wire_type} for wire_type in found]
+    return [{"type": type} for type in found]
+
+
+def enrollable(ctx: Context, conn: Connection) -> list[Factor]:
+    """Factors that an administrator has switched on, and that the server can ask for."""
+    enabled = vocabulary.enabled_kinds(ctx, conn)
+    return [f for f in FACTORS.values() if f.kind in enabled and f.is_ready(ctx, conn)]
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,7 @@ class Bearer:
     opened: Open
     user: User
     owned: tuple[Authenticator, ...]
-    issuer_name: str
+    place: Place
 
     @property
     def has_factor(self) -> bool:
@@ -87,25 +108,56 @@ def open_bearer(
     if not opened.is_stored and scope not in opened.scope.split():
         raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
     owned = tuple(authenticators.list_authenticators(conn, user.id))
-    return Bearer(opened, user, owned, place.tenant.name)
+    return Bearer(opened, user, owned, place)
 
 
 # --- what can be done ----------------------------------------------------------------------------------------------
 
 
-def candidates(opened: Open, owned: tuple[Authenticator, ...], kind: str) -> list[Authenticator]:
-    """The authenticators that an answer of this kind may prove. Raises UnsupportedChallengeType.
+@dataclass(frozen=True)
+class Given:
+    """The proof in a token request: of a kind that the grant knows, or for a challenge that says which."""
 
-    One that waits for its confirmation counts only in the login that enrolled it, and only where there was no factor
-    before or one was proven: else a password alone could put a new factor beside the old.
+    members: Mapping[str, str]
+    kind: str = ""
+    handle: str = ""
+    name: str = "oob_code"
+    """What the client calls the handle."""
+
+
+def answered(ctx: Context, conn: Connection, opened: Open, given: Given) -> tuple[Factor, Challenge | None]:
+    """Which factor the proof is for, and which challenge. Raises InvalidGrant, ExpiredToken."""
+    if given.kind:
+        return FACTORS[given.kind], None
+    found = challenges.find_challenge(conn, digest(given.handle))
+    if found is None or found.kind not in FACTORS or found.state in ("used", "void"):
+        reason = f"challenge_{found.state}" if found else "unknown_challenge"
+        raise InvalidGrant(MALFORMED_HANDLE.format(name=given.name), reason=reason)
+    if found.transaction_id != opened.id or found.user_id != opened.user_id:
+        raise InvalidGrant(OTHER_TRANSACTION.format(name=given.name), reason="foreign_challenge")
+    if found.expires_at <= ctx.now:
+        raise ExpiredToken(EXPIRED_HANDLE.format(name=given.name), reason="challenge_expired")
+    return FACTORS[found.kind], found
+
+
+def _may_confirm(opened: Open, owned: tuple[Authenticator, ...]) -> bool:
+    """Whether this login may confirm what it enrolled: only where there was no factor before, or one was proven.
+
+    Else a password alone could put a new factor beside the old.
     """
+    return not any(a.confirmed_at for a in owned) or has_second_factor(opened.methods)
+
+
+def candidates(
+    opened: Open, owned: tuple[Authenticator, ...], kind: str, challenge: Challenge | None = None
+) -> list[Authenticator]:
+    """The authenticators that an answer of this kind may prove. Raises UnsupportedChallengeType."""
     of_kind = [a for a in owned if a.kind == kind]
     active = [a for a in of_kind if a.is_active]
-    has_factor = any(a.confirmed_at is not None for a in owned)
-    if not has_factor or has_second_factor(opened.methods):
+    if kind != "recovery_code" and _may_confirm(opened, owned):
         active += [a for a in of_kind if a.confirmed_at is None and a.transaction_id == opened.id]
-    if kind == "recovery_code":
-        active = [a for a in active if a.is_active]
+    if challenge is not None and challenge.authenticator_id is not None:
+        active = [a for a in active if a.id == challenge.authenticator_id]
     if not active:
         if kind == "recovery_code":
             raise Unsupported(NO_RECOVERY_CODE, reason="no_recovery_code", status=403)
@@ -113,51 +165,132 @@ def candidates(opened: Open, owned: tuple[Authenticator, ...], kind: str) -> lis
     return active
 
 
-def challenge(
-    ctx: Context, client: Client, token: str, wire_types: tuple[str, ...], authenticator_id: str | None
-) -> dict[str, object]:
-    """Choose the factor that the client shall ask for; the answer of `/mfa/challenge`."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which factor a client can ask for, in the words of `/mfa/challenge`."""
+
+    wire_types: tuple[str, ...]
+    authenticator_id: str | None = None
+    oob_channel: str | None = None
+
+
+def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[str, object]:
+    """Choose the factor that the client shall ask for, and ask; the answer of `/mfa/challenge`."""
     with ctx.db.read() as conn:
         if token.count(".") == 2:
             raise InvalidGrant(MALFORMED, reason="access_token_as_mfa_token")
         opened = mfa_token.open_for_client(ctx, conn, token, client)
-        if _holder(ctx, conn, opened) is None:
+        holder = _holder(ctx, conn, opened)
+        if holder is None:
             raise InvalidGrant(MALFORMED, reason="holder_gone")
-        owned = authenticators.list_authenticators(conn, opened.user_id)
+        owned = tuple(authenticators.list_authenticators(conn, opened.user_id))
+        devices = _choose(opened, owned, wanted)
+        factor = FACTORS[devices[0].kind]
+        ctx.facts.factor = factor.kind
+        begun = _begin(ctx, conn, factor, devices, opened, holder, client)
+    with ctx.db.write() as conn:
+        if begun is not None:
+            user, place = holder
+            if not users.is_unchanged(conn, user):
+                raise InvalidGrant(MALFORMED, reason="changed_meanwhile")
+            _ask(conn, ctx, factor, devices[0], place.realm, begun)
+        audit.record(conn, ctx, "gd_start_auth")
+    return {"challenge_type": factor.wire_type} | (begun.shown if begun else {})
+
+
+def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> tuple[Authenticator, ...]:
+    """The devices that may answer, the newest first. Raises UnsupportedChallengeType, InvalidGrant."""
     usable = [a for a in owned if a.is_active and FACTORS[a.kind].is_challengeable]
+    if wanted.authenticator_id is not None and _may_confirm(opened, owned):
+        usable += [a for a in owned if a.confirmed_at is None and a.transaction_id == opened.id]
     if not usable:
         raise Unsupported(NOT_ENROLLED, reason="not_enrolled")
-    if authenticator_id is not None:
-        usable = [a for a in usable if a.id == authenticator_id]
+    if wanted.authenticator_id is not None:
+        usable = [a for a in usable if a.id == wanted.authenticator_id]
         if not usable:
             raise InvalidGrant(UNKNOWN_AUTHENTICATOR, reason="unknown_authenticator")
-    fitting = [a for a in usable if FACTORS[a.kind].wire_type in wire_types]
+    channels = (wanted.oob_channel,) if wanted.oob_channel else ()
+    fitting = [a for a in usable if is_of(FACTORS[a.kind], wanted.wire_types, channels)]
     if not fitting:
         has = " ".join(sorted({FACTORS[a.kind].wire_type for a in usable}))
-        text = NOT_SUPPORTED.format(asked=" ".join(wire_types), has=has)
+        text = NOT_SUPPORTED.format(asked=" ".join(wanted.wire_types), has=has)
         raise Unsupported(text, reason="challenge_type_not_supported")
-    ctx.facts.factor = fitting[-1].kind
-    with ctx.db.write() as conn:
-        audit.record(conn, ctx, "gd_start_auth")
-    return {"challenge_type": FACTORS[fitting[-1].kind].wire_type}
+    chosen = fitting[-1]
+    return (chosen, *(a for a in fitting if a.kind == chosen.kind and a is not chosen))
 
 
-def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict[str, object]:
-    """Enrol a new authenticator, unconfirmed until its first success; the answer of `/mfa/associate`."""
-    if bearer.has_factor and not has_second_factor(bearer.opened.methods):
-        raise AccessDenied(ALREADY_ENROLLED, reason="factor_exists")
-    with ctx.db.read() as conn:
-        enabled = vocabulary.enabled_kinds(ctx, conn)
-    factor = next((f for f in FACTORS.values() if f.wire_type in wire_types and f.kind in enabled), None)
-    if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
-        raise InvalidRequest(
-            f"authenticator_types not available: {' '.join(wire_types)}", reason="factor_unavailable"
+def _begin(
+    ctx: Context,
+    conn: Connection,
+    factor: Factor,
+    devices: tuple[Authenticator, ...],
+    opened: Open,
+    holder: tuple[User, Place],
+    client: Client | None,
+) -> Begun | None:
+    """The challenge of a factor that must be asked first. Raises TemporarilyUnavailable."""
+    if factor.challenge is None:
+        return None
+    if not factor.is_ready(ctx, conn):
+        log.error("a code is owed by %s and there is nothing to send it through", factor.kind)
+        raise TemporarilyUnavailable(reason="no_gateway")
+    user, place = holder
+    return factor.challenge(ctx, conn, Challenging(user, devices, opened.id, client, place.tenant.name))
+
+
+def _ask(
+    conn: Connection,
+    ctx: Context,
+    factor: Factor,
+    device: Authenticator,
+    realm: Realm | None,
+    begun: Begun,
+) -> None:
+    """Write a challenge and what is sent with it, if there may be one more. Raises InvalidRequest (429)."""
+    if factor.costs is not None:
+        realm_id = realm.id if realm else ""
+        sends.before(conn, ctx, realm_id=realm_id, device=device, channel=factor.costs, budget=sends.Budget())
+    challenges.add_challenge(conn, begun.challenge)
+    if begun.message is not None:
+        channel, message = begun.message
+        outbox.put(
+            conn,
+            ctx,
+            channel,
+            message,
+            expires_at=begun.challenge.expires_at,
+            user_id=begun.challenge.user_id,
+            challenge_id=begun.challenge.id,
         )
-    ctx.facts.factor = factor.kind
-    enrolling = {"transaction_id": bearer.opened.id, "issuer_name": bearer.issuer_name}
-    enrollment = factor.enroll(ctx, bearer.user, **enrolling)
-    new = enrollment.authenticator
+
+
+def associate(
+    ctx: Context,
+    bearer: Bearer,
+    wire_types: tuple[str, ...],
+    oob_channels: tuple[str, ...],
+    members: Mapping[str, str],
+) -> dict[str, object]:
+    """Enrol a new authenticator, unconfirmed until its first success; the answer of `/mfa/associate`."""
+    opened, user = bearer.opened, bearer.user
+    if bearer.has_factor and not has_second_factor(opened.methods):
+        raise AccessDenied(ALREADY_ENROLLED, reason="factor_exists")
+    tenant_name = bearer.place.tenant.name
+    with ctx.db.read() as conn:
+        available = enrollable(ctx, conn)
+        factor = next((f for f in available if is_of(f, wire_types, oob_channels)), None)
+        if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
+            asked = " ".join(wire_types + oob_channels)
+            raise InvalidRequest(f"authenticator_types not available: {asked}", reason="factor_unavailable")
+        ctx.facts.factor = factor.kind
+        enrolling = Enrolling(user, opened.id, tenant_name, members, bearer.owned)
+        enrollment = factor.enroll(ctx, enrolling)
+        new = enrollment.authenticator
+        client = ctx.look_up(conn, clients.find_client, opened.client_id)
+        begun = _begin(ctx, conn, factor, (new,), opened, (user, bearer.place), client)
     shown: dict[str, object] = {"authenticator_type": factor.wire_type, "id": new.id} | enrollment.shown
+    if factor.oob_channel is not None:
+        shown["oob_channel"] = factor.oob_channel
     with ctx.db.write() as conn:
         _hold(conn, bearer)
         if factor.kind == "recovery_code":
@@ -166,8 +299,11 @@ def associate(ctx: Context, bearer: Bearer, wire_types: tuple[str, ...]) -> dict
         else:
             authenticators.add_authenticator(conn, new)
             authenticators.drop_oldest_pending(conn, new, PENDING_LIMIT)
-            recovery = FACTORS["recovery_code"].enroll(ctx, bearer.user, **enrolling)
-            if "recovery_code" in enabled and authenticators.add_first_recovery_code(
+            if begun is not None:
+                _ask(conn, ctx, factor, new, bearer.place.realm, begun)
+                shown |= begun.shown
+            recovery = FACTORS["recovery_code"].enroll(ctx, enrolling)
+            if any(f.kind == "recovery_code" for f in available) and authenticators.add_first_recovery_code(
                 conn, recovery.authenticator
             ):
                 shown |= recovery.shown
@@ -183,15 +319,20 @@ def _hold(conn: Connection, bearer: Bearer) -> None:
 
 def listed(bearer: Bearer) -> list[dict[str, object]]:
     """The answer of `GET /mfa/authenticators`: factors first, the code for emergencies last."""
-    return [
-        {
-            "id": a.id,
-            "authenticator_type": FACTORS[a.kind].wire_type,
-            "active": a.is_active,
-            "type": FACTORS[a.kind].wire_type,
-        }
-        for a in sorted(_shown(bearer), key=lambda a: not FACTORS[a.kind].is_challengeable)
-    ]
+    return [_listed(a) for a in sorted(_shown(bearer), key=lambda a: not FACTORS[a.kind].is_challengeable)]
+
+
+def _listed(authenticator: Authenticator) -> dict[str, object]:
+    factor = FACTORS[authenticator.kind]
+    found = {
+        "id": authenticator.id,
+        "authenticator_type": factor.wire_type,
+        "active": authenticator.is_active,
+        "oob_channel": factor.oob_channel,
+        "name": factor.shown_name(authenticator) if factor.oob_channel else None,
+        "type": factor.type,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _shown(bearer: Bearer) -> list[Authenticator]:

@@ -21,12 +21,37 @@ DEFAULT_HASH_MEMORY_KIB = 19456
 DEFAULT_HASH_TIME = 2
 
 
+GATEWAYS = {
+    "smtp_url": ("smtp", "smtps", "terminal"),
+    "sms_url": ("twilio", "webhook+https", "webhook+http", "terminal"),
+    "voice_url": ("twilio", "webhook+https", "webhook+http", "terminal"),
+}
+
+
 class SettingsInvalid(Exception):
     """Carries every problem at once, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("; ".join(problems))
+
+
+def _gateway_problem(name: str, address: str, kinds: tuple[str, ...]) -> str | None:
+    """Why an address to send through is none; it may hold a credential and is not repeated."""
+    if not address:
+        return None
+    try:
+        found = urlsplit(address)
+        host, _ = found.hostname, found.port
+    except ValueError:
+        return f"{name} is not an address"
+    if found.scheme not in kinds:
+        return f"{name} must begin with one of: {', '.join(kinds)}"
+    if found.scheme != "terminal" and not host:
+        return f"{name} names no host"
+    if found.scheme == "webhook+http" and host not in ("127.0.0.1", "localhost", "::1"):
+        return f"{name} may use plain http on this machine only"
+    return None
 
 
 def _words(value: object) -> object:
@@ -62,6 +87,15 @@ class Settings(BaseModel):
     outgoing_networks: Networks = Field(
         (), description="Private networks that log streams may send to; empty: only the Internet."
     )
+    smtp_url: str = Field(
+        "",
+        description="Mail: `smtp://[user:password@]host:port` (`smtps`; `?starttls=1`, `?from=…`); `terminal:` prints.",
+    )
+    sms_url: str = Field(
+        "",
+        description="SMS: `twilio://SID:TOKEN@host?from=+1…` or `webhook+https://…`; `terminal:` prints.",
+    )
+    voice_url: str = Field("", description="Calls, as BELAY_SMS_URL.")
     keyring: Path | None = Field(
         None, description="Keys for secrets at rest; default `keyring.json` in the instance."
     )
@@ -123,6 +157,11 @@ class Settings(BaseModel):
             problems.append("BELAY_BOOTSTRAP_CLIENT_ID and BELAY_BOOTSTRAP_CLIENT_SECRET go together")
         if self.bootstrap_client_secret and len(self.bootstrap_client_secret) < 32:
             problems.append("BELAY_BOOTSTRAP_CLIENT_SECRET needs at least 32 characters")
+        problems += [
+            problem
+            for name in GATEWAYS
+            if (problem := _gateway_problem(variable(name), getattr(self, name), GATEWAYS[name]))
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from app.accounts import jobs
 from app.context import Server
 from app.errors import Refusal
-from app.store import prune, refresh_families
+from app.store import outbox, prune, refresh_families
 from app.store.refresh_families import LONGEST_LEEWAY
 
 log = logging.getLogger("belay.upkeep")
@@ -61,6 +61,7 @@ def _run(server: Server) -> None:
                 _step(server, step, now)
             with server.db.write() as conn:
                 refresh_families.forget_successors(conn, now - LONGEST_LEEWAY)
+                outbox.drop_hopeless(conn, now)
         except Refusal as refusal:
             log.warning("upkeep was put off: %s", refusal.reason)
 

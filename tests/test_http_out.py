@@ -285,7 +285,7 @@ def test_the_certificate_must_be_the_hosts_and_of_an_authority(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     if trusts:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    http_out._tls.cache_clear()
+    http_out.trusted_authorities.cache_clear()
     resolving(monkeypatch, ["127.0.0.1"])
     try:
         if names == "sink.example" and trusts:
@@ -295,4 +295,4 @@ def test_the_certificate_must_be_the_hosts_and_of_an_authority(
             canary.send(f"https://sink.example:{canary.port}/x")
         assert canary.asked == []
     finally:
-        http_out._tls.cache_clear()
+        http_out.trusted_authorities.cache_clear()

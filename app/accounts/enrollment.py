@@ -11,8 +11,9 @@ from app.accounts.tickets import SPENT, open_ticket
 from app.context import Context
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
-from app.factors.factor import Proof
+from app.factors.factor import Answer, Enrolling, Proof
 from app.guards import second_factor
+from app.guards.second_factor import Guess
 from app.store import authenticators, tickets, users
 from app.store.authenticators import Authenticator
 from app.store.tenant import get_tenant
@@ -46,7 +47,7 @@ def begin(ctx: Context, token: str) -> dict[str, object]:
         ticket, user, _ = open_ticket(ctx, conn, "enrollment", token)
         _check(ctx, conn, ticket, user)
         issuer_name = ctx.look_up(conn, get_tenant).name
-    new = FACTORS[KIND].enroll(ctx, user, transaction_id=_mark(ticket), issuer_name=issuer_name)
+    new = FACTORS[KIND].enroll(ctx, Enrolling(user, _mark(ticket), issuer_name))
     with ctx.db.write() as conn:
         if not users.is_unchanged(conn, user):
             raise InvalidGrant(SPENT, reason="changed_meanwhile")
@@ -71,23 +72,23 @@ def finish(ctx: Context, token: str, code: str) -> str | None:
     waiting = [
         a for a in owned if a.kind == KIND and a.transaction_id == _mark(ticket) and not a.confirmed_at
     ]
-    tried = second_factor.before(ctx, user.id, waiting, event=factor.limit_event)
+    guess = second_factor.before(ctx, user.id, waiting, event=factor.limit_event)
     proof, reason = None, "no_candidate"
-    for authenticator in tried:
-        found = factor.verify(ctx, authenticator, code)
+    for authenticator in guess.tried:
+        found = factor.verify(ctx, authenticator, Answer({"otp": code}))
         if isinstance(found, Proof):
             proof = found
             break
         reason = found
     if proof is None:
-        _refuse(ctx, tried, InvalidGrant(factor.wrong_answer, reason=reason))
+        _refuse(ctx, guess, InvalidGrant(factor.wrong_answer, reason=reason))
         return None
     with ctx.db.write() as conn:
         is_same = users.is_unchanged(conn, user)
         _check(ctx, conn, ticket, user)  # another ticket or login may have enrolled one meanwhile
         if not is_same or not tickets.consume_ticket(conn, ticket.id, ctx.now):
             raise InvalidGrant(SPENT, reason="ticket_spent")
-        second_factor.succeeded(conn, user.id, proof.authenticator, tried)
+        second_factor.succeeded(conn, guess, proof.authenticator)
         if not proof.consume(conn, ctx.now):
             raise InvalidGrant(factor.wrong_answer, reason="code_replayed")
         shown = _recovery_code(conn, ctx, user, ticket, issuer_name) if gives_code else None
@@ -98,7 +99,7 @@ def finish(ctx: Context, token: str, code: str) -> str | None:
 def _recovery_code(
     conn: Connection, ctx: Context, user: User, ticket: Ticket, issuer_name: str
 ) -> str | None:
-    new = FACTORS["recovery_code"].enroll(ctx, user, transaction_id=_mark(ticket), issuer_name=issuer_name)
+    new = FACTORS["recovery_code"].enroll(ctx, Enrolling(user, _mark(ticket), issuer_name))
     if not authenticators.add_first_recovery_code(conn, new.authenticator):
         return None
     authenticators.confirm_recovery_code(conn, user.id, _mark(ticket), ctx.now)
@@ -106,9 +107,9 @@ def _recovery_code(
     return str(codes[0]) if isinstance(codes, list) else None
 
 
-def _refuse(ctx: Context, tried: list[Authenticator], refusal: Refusal) -> None:
+def _refuse(ctx: Context, guess: Guess, refusal: Refusal) -> None:
     with ctx.db.write() as conn:
-        second_factor.failed(conn, ctx, tried)
+        second_factor.failed(conn, ctx, guess)
         audit.record(conn, ctx, "gd_auth_failed", refusal.reason)
     refusal.recorded = True
     raise refusal

@@ -191,7 +191,7 @@ def _advance(server: Server, job: Job, runner: str, **changes: object) -> None:
 
 def _context(server: Server, job: Job, realm: Realm) -> Context:
     facts = Facts(realm=realm.name, client_id=job.client_id)
-    return Context(server, datetime.now(UTC), "", "belay jobs", job.id, facts)
+    return Context(server, datetime.now(UTC), "", "belay jobs", job.id, facts=facts)
 
 
 _WORK: dict[str, Callable[[Server, Job, str], None]] = {

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from app.accounts import changes
 from app.context import Context
-from app.crypto import SealBroken, owner_of
-from app.errors import NotPossible, TemporarilyUnavailable
+from app.crypto import owner_of
+from app.errors import NotPossible
 from app.policy import TENANT_POLICIES
 from app.store import documents, realms
 from app.store import tenant as rows
@@ -60,15 +60,3 @@ def remove_document(conn: Connection, ctx: Context, name: str) -> bool:
     documents.remove_document(conn, name)
     changes.record(conn, ctx, "settings_removed", name, before=before.content)
     return True
-
-
-def secrets_of(ctx: Context, document: Document) -> dict[str, str]:
-    """Raises TemporarilyUnavailable when the key ring does not open them."""
-    if document.sealed_secrets is None:
-        return {}
-    try:
-        opened = ctx.server.keyring.open(document.sealed_secrets, owner_of("documents", document.name))
-    except (SealBroken, OSError):
-        raise TemporarilyUnavailable(reason="secret_unreadable") from None
-    found: dict[str, str] = json.loads(opened)
-    return found

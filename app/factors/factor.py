@@ -1,19 +1,36 @@
 """The shape of a factor: a kind of authenticator. It knows nothing of logins, HTTP or tokens.
 
-`verify` only looks; what it finds is a Proof, and the proof counts once `consume` says so inside the transaction
-that issues tokens. So a proof is used up exactly when it is paid for.
+`enroll` and `challenge` make values, which the MFA transaction writes; `verify` only looks. What it finds is a Proof,
+and the proof counts once `consume` says so inside the transaction that issues tokens. So a proof is used up exactly
+when it is paid for.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
+from app.channels.channel import Message
 from app.context import Context
 from app.store.authenticators import Authenticator
+from app.store.challenges import Challenge
+from app.store.clients import Client
 from app.store.users import User
+
+
+@dataclass(frozen=True)
+class Enrolling:
+    """Whose new authenticator it will be, in which login, and what was said of it."""
+
+    user: User
+    transaction_id: str
+    issuer_name: str
+    members: Mapping[str, str] = field(default_factory=dict)
+    """`phone_number`, `email`, `name`: whatever a kind wants to know."""
+    owned: tuple[Authenticator, ...] = ()
+    """What the person has already."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +38,38 @@ class Enrollment:
     """A new authenticator, not yet confirmed, and what its owner must be shown, this once."""
 
     authenticator: Authenticator
-    shown: dict[str, object]
+    shown: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Challenging:
+    """Who is asked for a factor, in which login, and by which application."""
+
+    user: User
+    authenticators: tuple[Authenticator, ...]
+    """Those of one kind that may answer; the one that is meant comes first."""
+    transaction_id: str
+    client: Client | None
+    issuer_name: str
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A challenge as it will be kept, what the client is shown of it, and what is sent to the person."""
+
+    challenge: Challenge
+    shown: dict[str, object] = field(repr=False)
+    message: tuple[str, Message] | None = None
+    """The channel's name, and what goes over it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client presents as proof, and the challenge that it answers."""
+
+    members: Mapping[str, str] = field(repr=False)
+    challenge: Challenge | None = None
+    client: Client | None = None
 
 
 @dataclass(frozen=True)
@@ -34,11 +82,17 @@ class Proof:
 
 
 class Enroll(Protocol):
-    def __call__(self, ctx: Context, user: User, *, transaction_id: str, issuer_name: str) -> Enrollment: ...
+    def __call__(self, ctx: Context, enrolling: Enrolling) -> Enrollment:
+        """Raises InvalidRequest for what was said of the device."""
+
+
+class Begin(Protocol):
+    def __call__(self, ctx: Context, conn: Connection, challenging: Challenging) -> Begun: ...
 
 
 class Verify(Protocol):
-    def __call__(self, ctx: Context, authenticator: Authenticator, answer: str) -> "Proof | str": ...
+    def __call__(self, ctx: Context, authenticator: Authenticator, answer: Answer) -> "Proof | str":
+        """A Proof, or the private reason why it is none. Raises a Refusal where the answer is not there yet."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +100,43 @@ class Factor:
     kind: str
     """Ours and unique; the name under which a login remembers it."""
     wire_type: str
-    """`authenticator_type` and `type` on the wire."""
+    """`authenticator_type` on the wire: `otp`, `oob`, …"""
     id_prefix: str
     is_challengeable: bool
     """Whether `/mfa/challenge` offers it; a recovery code is for emergencies and is not offered."""
     enroll: Enroll
     verify: Verify
-    """A Proof, or the private reason why it is none."""
     wrong_answer: str
     """What a client hears for every wrong answer, whatever the reason."""
     limit_event: str
     """The log code of a guess over the limit."""
+    challenge: Begin | None = None
+    """For those that must be asked before they can answer."""
+    listed_type: str = ""
+    """`type` in lists, where it differs from `wire_type`."""
+    oob_channel: str | None = None
+    """`oob_channels` by which a client asks for it, and under which it is listed."""
+    is_guessable: bool = True
+    """Whether an answer may be a guess, which is counted. A push is answered on a device of its own."""
+    costs: str | None = None
+    """The name of what each challenge costs the realm or the person: a message over that channel."""
+    is_ready: Callable[[Context, Connection], bool] = lambda ctx, conn: True
+    """Whether the server has what it needs, a gateway say."""
+    shown_name: Callable[[Authenticator], str | None] = lambda authenticator: authenticator.name
+    """`name` in lists, masked where it tells where a message goes."""
+
+    @property
+    def type(self) -> str:
+        return self.listed_type or self.wire_type
+
+
+def is_of(factor: Factor, wire_types: tuple[str, ...], oob_channels: tuple[str, ...] = ()) -> bool:
+    """Whether a client that names these means this kind; without channels it means any of them."""
+    if factor.wire_type not in wire_types:
+        return False
+    return factor.oob_channel is None or not oob_channels or factor.oob_channel in oob_channels
+
+
+def text_of(found: Mapping[str, Any], name: str) -> str:
+    value = found.get(name)
+    return value if isinstance(value, str) else ""

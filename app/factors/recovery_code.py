@@ -9,9 +9,8 @@ from sqlalchemy import Connection
 
 from app.context import Context
 from app.crypto import digest, random_id
-from app.factors.factor import Enrollment, Factor, Proof
+from app.factors.factor import Answer, Enrolling, Enrollment, Factor, Proof
 from app.store.authenticators import Authenticator, consume_code
-from app.store.users import User
 
 LENGTH = 24  # of 36 signs: 124 bits, so that a plain digest is enough to keep
 ALPHABET = string.ascii_uppercase + string.digits
@@ -21,22 +20,22 @@ def new_code() -> str:
     return random_id(LENGTH, ALPHABET)
 
 
-def enroll(ctx: Context, user: User, *, transaction_id: str, issuer_name: str) -> Enrollment:
+def enroll(ctx: Context, enrolling: Enrolling) -> Enrollment:
     code = new_code()
     authenticator = Authenticator(
         id=f"{FACTOR.id_prefix}|dev_{random_id()}",
-        user_id=user.id,
+        user_id=enrolling.user.id,
         kind=FACTOR.kind,
         created_at=ctx.now,
         code_digest=digest(code),
-        transaction_id=transaction_id,
+        transaction_id=enrolling.transaction_id,
     )
     return Enrollment(authenticator, {"recovery_codes": [code]})
 
 
-def verify(ctx: Context, authenticator: Authenticator, answer: str) -> Proof | str:
+def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof | str:
     # It is read from paper: spaces, hyphens and small letters are forgiven.
-    code = answer.replace(" ", "").replace("-", "").upper()
+    code = answer.members.get("recovery_code", "").replace(" ", "").replace("-", "").upper()
     if not hmac.compare_digest(digest(code), authenticator.code_digest or ""):
         return "wrong_code"
     successor = new_code()

@@ -10,21 +10,21 @@ from sqlalchemy import Connection
 
 from app.context import Context
 from app.crypto import owner_of, random_id
-from app.factors.factor import Enrollment, Factor, Proof
+from app.factors.factor import Answer, Enrolling, Enrollment, Factor, Proof
 from app.store.authenticators import Authenticator, advance_counter
-from app.store.users import User
 
 DIGITS = 6
 PERIOD_SECONDS = 30
 WINDOW = 1  # steps before and after: RFC 6238 5.2 permits one for the delay of the network and the hand
 
 
-def enroll(ctx: Context, user: User, *, transaction_id: str, issuer_name: str) -> Enrollment:
+def enroll(ctx: Context, enrolling: Enrolling) -> Enrollment:
+    user = enrolling.user
     secret = pyotp.random_base32()  # 160 bits
     authenticator_id = f"{FACTOR.id_prefix}|dev_{random_id()}"
     account = user.email or user.username or user.phone_number or user.id
     uri = pyotp.TOTP(secret, digits=DIGITS, interval=PERIOD_SECONDS).provisioning_uri(
-        name=account, issuer_name=issuer_name
+        name=account, issuer_name=enrolling.issuer_name
     )
     # pyotp leaves the defaults out; SDKs and older apps want to read them.
     uri += f"&algorithm=SHA1&digits={DIGITS}&period={PERIOD_SECONDS}"
@@ -35,14 +35,16 @@ def enroll(ctx: Context, user: User, *, transaction_id: str, issuer_name: str) -
         created_at=ctx.now,
         sealed_secret=ctx.server.keyring.seal(secret.encode(), owner_of("authenticators", authenticator_id)),
         details={"digits": DIGITS, "period": PERIOD_SECONDS},
-        transaction_id=transaction_id,
+        transaction_id=enrolling.transaction_id,
     )
     return Enrollment(authenticator, {"secret": secret, "barcode_uri": uri, "manual_input_code": secret})
 
 
-def verify(ctx: Context, authenticator: Authenticator, answer: str) -> Proof | str:
+def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof | str:
     """Raises crypto.SealBroken when the seed cannot be opened."""
-    code = answer.replace(" ", "")  # people copy "123 456"; every other spelling is wrong
+    code = answer.members.get("otp", "").replace(
+        " ", ""
+    )  # people copy "123 456"; every other spelling is wrong
     if not re.fullmatch(rf"[0-9]{{{DIGITS}}}", code):
         return "malformed_code"
     sealed = authenticator.sealed_secret or ""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from app import documents
 from app.context import Context
-from app.store.documents import find_document
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,22 @@ class Names:
 
 # In the order in which Auth0 lists them.
 NAMES = (
-    Names("", "sms", "phone", "sms", "phone"),
+    Names("sms", "sms", "phone", "sms", "phone"),
     Names("", "push-notification", "push", "guardian"),
     Names("totp", "otp", "totp", "authenticator", "totp", is_on_by_default=True),
-    Names("", "email", "email", "email", "email"),
+    Names("email", "email", "email", "email", "email"),
     Names("", "duo", "", "duo"),
     Names("", "webauthn-roaming", "webauthn-roaming", "webauthn-roaming"),
     Names("", "webauthn-platform", "webauthn-platform", "webauthn-platform"),
     Names("recovery_code", "recovery-code", "recovery-code", "recovery-code", is_on_by_default=True),
 )
-BY_KIND = {names.kind: names for names in NAMES if names.kind}
+# A telephone has two kinds, and one name everywhere else.
+VOICE = Names("voice", "sms", "phone", "sms", "phone")
+BY_KIND = {names.kind: names for names in (*NAMES, VOICE) if names.kind}
 BY_GUARDIAN = {names.guardian: names for names in NAMES}
 
 DOCUMENT = "guardian/factors"
+MESSAGE_TYPES = "guardian/factors/phone/message-types"
 
 
 def switches(written: object) -> dict[str, bool]:
@@ -49,6 +52,7 @@ def switches(written: object) -> dict[str, bool]:
 
 def enabled_kinds(ctx: Context, conn: Connection) -> frozenset[str]:
     """Kinds of authenticator that people may enrol. Those that they have keep working."""
-    document = ctx.look_up(conn, find_document, DOCUMENT)
-    on = switches(document.content if document else None)
-    return frozenset(kind for kind, names in BY_KIND.items() if on[names.guardian])
+    on = switches(documents.content_of(ctx, conn, DOCUMENT))
+    kinds = {kind for kind, names in BY_KIND.items() if on[names.guardian]}
+    types = documents.content_of(ctx, conn, MESSAGE_TYPES).get("message_types") or ["sms"]
+    return frozenset(kinds - {kind for kind in ("sms", "voice") if kind not in types})

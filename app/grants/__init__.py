@@ -6,6 +6,7 @@ they are called, so that no grant can forget it.
 
 from app.grants import (
     client_credentials,
+    mfa_oob,
     mfa_otp,
     mfa_recovery_code,
     password,
@@ -20,6 +21,7 @@ GRANTS: dict[str, Grant] = {
         password.GRANT,
         password_realm.GRANT,
         mfa_otp.GRANT,
+        mfa_oob.GRANT,
         mfa_recovery_code.GRANT,
         refresh_token.GRANT,
         client_credentials.GRANT,

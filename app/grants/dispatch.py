@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from app import audit
 from app.context import Context
 from app.errors import (
+    AuthorizationPending,
     InvalidRequest,
     Refusal,
+    SlowDown,
     TemporarilyUnavailable,
     UnauthorizedClient,
     UnsupportedGrantType,
@@ -78,7 +80,8 @@ def record_refusal(ctx: Context, refusal: Refusal) -> None:
     that is down cannot be told.
     """
     is_malformed = isinstance(refusal, InvalidRequest) and refusal.event is None
-    if refusal.recorded or is_malformed:
+    is_open = isinstance(refusal, AuthorizationPending | SlowDown)
+    if refusal.recorded or is_malformed or is_open:
         return
     if isinstance(refusal, TemporarilyUnavailable) and refusal.reason.startswith("database"):
         return

@@ -3,11 +3,12 @@
 from app import login
 from app.context import Context
 from app.grants.grant import Grant, Param, TokenRequest
+from app.mfa import Given
 from app.tokens.issue import TokenSet
 
 
 def handle(ctx: Context, request: TokenRequest) -> TokenSet:
-    return login.resume(ctx, request.client, request.params["mfa_token"], "totp", request.params["otp"])
+    return login.resume(ctx, request.client, request.params["mfa_token"], Given(request.params, "totp"))
 
 
 GRANT = Grant(

@@ -3,12 +3,13 @@
 from app import login
 from app.context import Context
 from app.grants.grant import Grant, Param, TokenRequest
+from app.mfa import Given
 from app.tokens.issue import TokenSet
 
 
 def handle(ctx: Context, request: TokenRequest) -> TokenSet:
-    params = request.params
-    return login.resume(ctx, request.client, params["mfa_token"], "recovery_code", params["recovery_code"])
+    given = Given(request.params, "recovery_code")
+    return login.resume(ctx, request.client, request.params["mfa_token"], given)
 
 
 GRANT = Grant(

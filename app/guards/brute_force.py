@@ -48,7 +48,7 @@ def identity_of(realm: Realm, user: User | None, username: str) -> str:
 
 def attempt_of(realm: Realm, user: User | None, username: str, ip: str) -> Attempt:
     identity = identity_of(realm, user, username)
-    source = _network(ip)
+    source = network_of(ip)
     key = hashlib.sha256(f"{identity}\n{source}".encode()).hexdigest()
     return Attempt(key, realm.id, identity, counting_key(username), source, realm.has_brute_force_protection)
 
@@ -150,7 +150,7 @@ def forget(conn: Connection, user: User) -> None:
     attempts.remove_password_attempts(conn, user.id)
 
 
-def _network(ip: str) -> str:
+def network_of(ip: str) -> str:
     """An IPv6 customer has a /64 to guess from: it counts as one address."""
     try:
         address = ipaddress.ip_address(ip)

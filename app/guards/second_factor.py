@@ -6,6 +6,7 @@ three valid codes in a million that is at most 1.5e-4 for a guesser until an adm
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -20,10 +21,22 @@ REFILL_SECONDS = 360.0  # one guess comes back; a success gives back its own and
 TOO_MANY = "Too many failed codes. Wait for some minutes before retrying."
 
 
+@dataclass(frozen=True)
+class Guess:
+    """One answer, counted before it is looked at, and the authenticators that it may be tried on."""
+
+    user_id: str
+    tried: tuple[Authenticator, ...]
+    is_counted: bool = True
+    """An answer that nobody can guess, given on a device of its own, is not."""
+
+
 def before(
-    ctx: Context, user_id: str, candidates: Sequence[Authenticator], *, event: str
-) -> list[Authenticator]:
-    """Count one guess and return the authenticators that it may be tried on. Raises InvalidRequest (429)."""
+    ctx: Context, user_id: str, candidates: Sequence[Authenticator], *, event: str, is_counted: bool = True
+) -> Guess:
+    """Count one guess. Raises InvalidRequest (429)."""
+    if not is_counted:
+        return Guess(user_id, tuple(candidates), is_counted=False)
     with ctx.db.write() as conn:
         wait = attempts.spend_factor_guess(
             conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
@@ -35,20 +48,23 @@ def before(
     if wait is not None:
         headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
         raise InvalidRequest(TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers)
-    return [a for a in candidates if a.id in open_ids]
+    return Guess(user_id, tuple(a for a in candidates if a.id in open_ids))
 
 
-def failed(conn: Connection, ctx: Context, tried: Sequence[Authenticator]) -> None:
-    authenticators.disable_exhausted(conn, [a.id for a in tried], ctx.now)
+def failed(conn: Connection, ctx: Context, guess: Guess) -> None:
+    if guess.is_counted:
+        authenticators.disable_exhausted(conn, [a.id for a in guess.tried], ctx.now)
 
 
-def undecided(conn: Connection, user_id: str, tried: Sequence[Authenticator]) -> None:
+def undecided(conn: Connection, guess: Guess) -> None:
     """The answer was never looked at: the guess is taken back."""
-    attempts.give_back_factor_guess(conn, user_id)
-    authenticators.give_back_guess(conn, [a.id for a in tried])
+    if guess.is_counted:
+        attempts.give_back_factor_guess(conn, guess.user_id)
+        authenticators.give_back_guess(conn, [a.id for a in guess.tried])
 
 
-def succeeded(conn: Connection, user_id: str, right: Authenticator, tried: Sequence[Authenticator]) -> None:
+def succeeded(conn: Connection, guess: Guess, right: Authenticator) -> None:
     """The guess was right for one of them (whose row forgets its failures when it is consumed)."""
-    attempts.give_back_factor_guess(conn, user_id)
-    authenticators.give_back_guess(conn, [a.id for a in tried if a.id != right.id])
+    if guess.is_counted:
+        attempts.give_back_factor_guess(conn, guess.user_id)
+        authenticators.give_back_guess(conn, [a.id for a in guess.tried if a.id != right.id])

@@ -213,12 +213,20 @@ def _use(*conditions: ColumnElement[bool], **changes: object):  # type: ignore[n
     )
 
 
+_PROVE = _use()
 _ADVANCE = _use(_C.counter < bindparam("to"), counter=bindparam("to"))
 _REPLACE = _use(
     _C.confirmed_at.is_not(None),
     _C.code_digest == bindparam("old_digest"),
     code_digest=bindparam("new_digest"),
 )
+
+
+def use_authenticator(conn: Connection, authenticator: Authenticator, now: datetime) -> bool:
+    """It proved itself by something that is used up elsewhere. False when it is disabled or gone."""
+    confirmed = authenticator.confirmed_at or now
+    values = {"authenticator_id": authenticator.id, "at": now, "confirmed": confirmed}
+    return won(conn.execute(_PROVE, values))
 
 
 def advance_counter(conn: Connection, authenticator: Authenticator, to: int, now: datetime) -> bool:

@@ -8,9 +8,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.store.attempts import FORGOTTEN_AFTER, password_attempts
 from app.store.authenticators import authenticators
+from app.store.buckets import buckets
+from app.store.challenges import challenges
 from app.store.clients import client_assertions
 from app.store.jobs import job_parts, jobs
 from app.store.opaque_tokens import opaque_tokens
+from app.store.outbox import messages
 from app.store.refresh_families import refresh_families
 from app.store.tickets import tickets
 from app.store.transactions import transactions
@@ -27,6 +30,9 @@ def _dead_rows(now: datetime) -> list[tuple[Table, Column[Any], ColumnElement[bo
     has_parts = exists().where(job_parts.c.job_id == jobs.c.id)
     return [
         (transactions, transactions.c.id, transactions.c.expires_at < before),
+        (buckets, buckets.c.key, buckets.c.empty_at < now),
+        (messages, messages.c.id, messages.c.expires_at < before),
+        (challenges, challenges.c.id, challenges.c.expires_at < before),
         (tickets, tickets.c.id, tickets.c.expires_at < before),
         (opaque_tokens, opaque_tokens.c.token_digest, opaque_tokens.c.expires_at < before),
         (client_assertions, client_assertions.c.jti, client_assertions.c.expires_at < before),

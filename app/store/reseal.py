@@ -12,6 +12,7 @@ from app.store.authenticators import authenticators
 from app.store.documents import documents
 from app.store.jobs import jobs
 from app.store.log_streams import log_streams
+from app.store.outbox import messages
 from app.store.refresh_families import refresh_families
 from app.store.signing_keys import signing_keys
 
@@ -31,6 +32,7 @@ SEALED = (
     Sealed(jobs, jobs.c.id, jobs.c.sealed_content),
     Sealed(signing_keys, signing_keys.c.kid, signing_keys.c.sealed_private),
     Sealed(refresh_families, refresh_families.c.handle_digest, refresh_families.c.sealed_successor),
+    Sealed(messages, messages.c.id, messages.c.sealed_content),
     Sealed(log_streams, log_streams.c.id, log_streams.c.sealed_secrets),
 )
 

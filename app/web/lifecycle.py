@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from flask import Flask, Response, current_app, g, request
 
+from app.channels.wording import LANGUAGES
 from app.context import Context, Server
 from app.errors import TemporarilyUnavailable
 from app.gate import Gate
@@ -104,8 +105,17 @@ def _begin() -> None:
             server().settings, request.remote_addr or "", request.headers.getlist("X-Forwarded-For")
         ),
         user_agent=request.headers.get("User-Agent", ""),
+        language=_language(),
         request_id=given if given and _REQUEST_ID.fullmatch(given) else secrets.token_urlsafe(12),
     )
+
+
+def _language() -> str:
+    """The client's own word first, as Auth0 has it, then the browser's."""
+    asked = request.headers.get("X-Request-Language", "").partition("-")[0].lower()
+    if asked in LANGUAGES:
+        return asked
+    return request.accept_languages.best_match(LANGUAGES) or "en"
 
 
 def client_ip(settings: Settings, peer: str, forwarded: list[str]) -> str:

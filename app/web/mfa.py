@@ -15,6 +15,7 @@ from app.web.oauth import asked
 
 blueprint = Blueprint("mfa", __name__, url_prefix="/mfa")
 
+DEVICE = ("phone_number", "email", "name")  # what a client may say of the authenticator to enrol
 CHALLENGE_TYPES = "otp oob"  # what a client that names none is taken to support
 
 
@@ -34,7 +35,9 @@ def challenge() -> Response:
             raise InvalidRequest("Missing required parameter: mfa_token", reason="no_mfa_token")
         types = text_member(request.members, "challenge_type", takes_list=True) or CHALLENGE_TYPES
         authenticator_id = text_member(request.members, "authenticator_id")
-        return answer(mfa.challenge(ctx, client, token, tuple(types.split()), authenticator_id))
+        channel = text_member(request.members, "oob_channel")
+        wanted = mfa.Wanted(tuple(types.split()), authenticator_id, channel)
+        return answer(mfa.challenge(ctx, client, token, wanted))
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
 
@@ -49,7 +52,10 @@ def associate() -> Response:
         types = text_member(request.members, "authenticator_types", takes_list=True)
         if types is None:
             raise InvalidRequest("Missing required parameter: authenticator_types", reason="no_types")
-        return answer(mfa.associate(ctx, bearer, tuple(types.split())))
+        channels = text_member(request.members, "oob_channels", takes_list=True) or ""
+        members = {name: text_member(request.members, name) for name in DEVICE}
+        named = {name: value for name, value in members.items() if value is not None}
+        return answer(mfa.associate(ctx, bearer, tuple(types.split()), tuple(channels.split()), named))
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
 

@@ -9,7 +9,7 @@ from freezegun import freeze_time
 from app.context import Context, Server
 from app.crypto import SealBroken, owner_of
 from app.factors import totp
-from app.factors.factor import Proof
+from app.factors.factor import Answer, Proof
 from app.store.authenticators import Authenticator
 from tests.conftest import NOON
 from tests.making import Cast
@@ -23,6 +23,10 @@ def authenticator(server: Server, secret: str, counter: int = -1) -> Authenticat
     return Authenticator("totp|dev_x", "auth0|x", "totp", NOON, sealed_secret=sealed, counter=counter)
 
 
+def otp(code: str) -> Answer:
+    return Answer({"otp": code})
+
+
 def at(server: Server, seconds: float) -> Context:
     return Context(server, datetime.fromtimestamp(seconds, UTC), ip="")
 
@@ -30,7 +34,7 @@ def at(server: Server, seconds: float) -> Context:
 @pytest.mark.parametrize(("seconds", "code"), RFC_6238)
 def test_the_vectors_of_rfc_6238(server: Server, seconds: int, code: str) -> None:
     secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # "12345678901234567890"
-    assert isinstance(totp.verify(at(server, seconds), authenticator(server, secret), code), Proof)
+    assert isinstance(totp.verify(at(server, seconds), authenticator(server, secret), otp(code)), Proof)
 
 
 BOUNDARIES = [(-30.001, False), (-30.0, True), (0.0, True), (29.999, True), (59.999, True), (60.0, False)]
@@ -43,7 +47,7 @@ def test_one_step_of_tolerance_and_not_a_millisecond_more(
     secret = pyotp.random_base32()
     step_began = NOON.timestamp()  # noon is the beginning of a step
     code = pyotp.TOTP(secret).at(NOON)
-    result = totp.verify(at(server, step_began + offset), authenticator(server, secret), code)
+    result = totp.verify(at(server, step_began + offset), authenticator(server, secret), otp(code))
     assert isinstance(result, Proof) == is_right
 
 
@@ -64,7 +68,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("spelled", "is_form"), SPELLINGS)
 def test_only_spaces_are_forgiven(server: Server, spelled: str, is_form: bool) -> None:
-    result = totp.verify(at(server, 59), authenticator(server, pyotp.random_base32()), spelled)
+    result = totp.verify(at(server, 59), authenticator(server, pyotp.random_base32()), otp(spelled))
     assert (result != "malformed_code") == is_form
 
 
@@ -73,7 +77,9 @@ def test_a_step_is_not_accepted_again_nor_one_before_it(server: Server) -> None:
     step = int(NOON.timestamp()) // 30
     for counter, expected in ((step - 1, Proof), (step, str), (step + 1, str)):
         result = totp.verify(
-            at(server, NOON.timestamp()), authenticator(server, secret, counter), pyotp.TOTP(secret).at(NOON)
+            at(server, NOON.timestamp()),
+            authenticator(server, secret, counter),
+            otp(pyotp.TOTP(secret).at(NOON)),
         )
         assert isinstance(result, expected)
 
@@ -95,4 +101,4 @@ def test_a_seed_does_not_open_in_another_row(server: Server) -> None:
         sealed_secret=authenticator(server, pyotp.random_base32()).sealed_secret,
     )
     with pytest.raises(SealBroken):
-        totp.verify(at(server, 59), moved, "123456")
+        totp.verify(at(server, 59), moved, otp("123456"))

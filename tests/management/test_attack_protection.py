@@ -1,7 +1,7 @@
 """`/attack-protection`: settings of the guards."""
 
-from app.accounts.tenant import secrets_of
 from app.context import Context
+from app.documents import secrets_of
 from app.store.documents import find_document
 from tests import making
 from tests.management.conftest import Admin

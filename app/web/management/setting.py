@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app import accounts
-from app.accounts.tenant import secrets_of
+from app.documents import secrets_of
 from app.store import documents
 from app.store.tenant import lock_tenant
 from app.web.management.operation import Call, Operation, operation

@@ -1,0 +1,175 @@
+"""A code sent over a channel: six digits, five minutes, one use. One kind a channel, all of them made here.
+
+The client holds the `oob_code`, the person gets the `binding_code`; both are needed, in the same login. The code's
+digest is keyed with the `oob_code`, which is not kept: whoever reads the database has nothing to try codes on.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import phonenumbers
+from sqlalchemy import Connection
+
+from app.channels import CHANNELS, wording
+from app.channels.channel import Message
+from app.context import Context
+from app.crypto import digest, random_id, random_token
+from app.errors import InvalidRequest
+from app.factors.factor import Answer, Begun, Challenging, Enrolling, Enrollment, Factor, Proof
+from app.identifiers import is_email_address
+from app.store.authenticators import Authenticator, use_authenticator
+from app.store.challenges import Challenge, consume_challenge
+
+DIGITS = 6  # 20 bits (NIST 3.1.3.2); what a guesser may try of them is limited per person and authenticator
+LIFETIME = timedelta(minutes=5)  # of the ten that NIST permits
+
+BAD_NUMBER = "The phone number is invalid."
+BAD_ADDRESS = "The email address is invalid."
+WRONG = "Invalid binding_code."
+
+
+def phone_number(enrolling: Enrolling) -> str:
+    """The number in E.164. Raises InvalidRequest."""
+    text = enrolling.members.get("phone_number", "")
+    try:
+        found = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        raise InvalidRequest(BAD_NUMBER, reason="bad_phone_number") from None
+    if not phonenumbers.is_valid_number(found) or found.extension:
+        raise InvalidRequest(BAD_NUMBER, reason="bad_phone_number")
+    return phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)
+
+
+def email_address(enrolling: Enrolling) -> str:
+    """The address that was named, else the account's. Raises InvalidRequest."""
+    found = enrolling.members.get("email") or enrolling.user.email or ""
+    if not is_email_address(found):
+        raise InvalidRequest(BAD_ADDRESS, reason="bad_email")
+    return found
+
+
+def masked_number(number: str) -> str:
+    return "X" * (len(number) - 4) + number[-4:]
+
+
+def masked_address(address: str) -> str:
+    """`ana@example.com` is `a**@exam*******`: its owner knows it again, nobody else learns it."""
+    local, _, domain = address.rpartition("@")
+    shown = domain[:4]
+    return f"{local[:1]}{'*' * max(2, len(local) - 1)}@{shown}{'*' * max(0, len(domain) - len(shown))}"
+
+
+def _enroll(
+    ctx: Context, enrolling: Enrolling, *, kind: str, destination: Callable[[Enrolling], str]
+) -> Enrollment:
+    authenticator = Authenticator(
+        id=f"{kind}|dev_{random_id()}",
+        user_id=enrolling.user.id,
+        kind=kind,
+        created_at=ctx.now,
+        details={"destination": destination(enrolling)},
+        transaction_id=enrolling.transaction_id,
+    )
+    return Enrollment(authenticator)
+
+
+def _challenge(ctx: Context, conn: Connection, challenging: Challenging) -> Begun:
+    device = challenging.authenticators[0]
+    oob_code, code = random_token(), f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+    challenge = Challenge(
+        id=f"cha_{random_id(22)}",
+        handle_digest=digest(oob_code),
+        kind=device.kind,
+        user_id=device.user_id,
+        authenticator_id=device.id,
+        transaction_id=challenging.transaction_id,
+        created_at=ctx.now,
+        expires_at=ctx.now + LIFETIME,
+        secret_digest=_keyed(oob_code, code),
+    )
+    user, client = challenging.user, challenging.client
+    values = {
+        "tenant": {"friendly_name": challenging.issuer_name},
+        "user": {"email": user.email, "name": user.name, "user_metadata": user.user_metadata},
+        "application": {"name": client.name if client else ""},
+    }
+    said = wording.of_code(ctx, conn, device.kind, code, enrolls=device.confirmed_at is None, values=values)
+    message = Message(
+        id=f"msg_{random_id(22)}",
+        destination=str(device.details["destination"]),
+        text=said.text,
+        subject=said.subject,
+        html=said.html,
+        sender=said.sender,
+        code=code,
+        language=ctx.language,
+    )
+    shown: dict[str, object] = {
+        "challenge_type": "oob",
+        "oob_code": oob_code,
+        "binding_method": "prompt",
+        "oob_channel": device.kind,
+    }
+    return Begun(challenge, shown, (device.kind, message))
+
+
+def _keyed(oob_code: str, code: str) -> str:
+    return hmac.new(oob_code.encode(), code.encode(), hashlib.sha256).hexdigest()
+
+
+def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof | str:
+    code = answer.members.get("binding_code", "")
+    if not code:
+        # Not a guess that failed: the client forgot what the challenge told it to ask for.
+        raise InvalidRequest("Missing required parameter: binding_code", reason="no_binding_code")
+    challenge = answer.challenge
+    if challenge is None or challenge.authenticator_id != authenticator.id:
+        return "other_challenge"
+    typed = code.replace(" ", "").replace("-", "")
+    if not re.fullmatch(rf"[0-9]{{{DIGITS}}}", typed):
+        return "malformed_code"
+    expected = challenge.secret_digest or ""
+    if not hmac.compare_digest(_keyed(answer.members["oob_code"], typed), expected):
+        return "wrong_code"
+    if challenge.state != "open":
+        return "code_replayed"
+    return Proof(authenticator, partial(_consume, authenticator, challenge))
+
+
+def _consume(authenticator: Authenticator, challenge: Challenge, conn: Connection, now: datetime) -> bool:
+    return consume_challenge(conn, challenge.id, now) and use_authenticator(conn, authenticator, now)
+
+
+def factor_over(
+    channel: str,
+    destination: Callable[[Enrolling], str],
+    masked: Callable[[str], str],
+    listed_type: str,
+) -> Factor:
+    """The factor whose codes go over that channel."""
+    return Factor(
+        kind=channel,
+        wire_type="oob",
+        id_prefix=channel,
+        is_challengeable=True,
+        enroll=partial(_enroll, kind=channel, destination=destination),
+        verify=verify,
+        wrong_answer=WRONG,
+        limit_event="gd_otp_rate_limit_exceed",
+        challenge=_challenge,
+        listed_type=listed_type,
+        oob_channel=channel,
+        costs=channel,
+        is_ready=lambda ctx, conn: CHANNELS[channel].is_ready(ctx, conn),
+        shown_name=lambda authenticator: masked(str(authenticator.details.get("destination", ""))),
+    )
+
+
+SMS = factor_over("sms", phone_number, masked_number, "phone")
+VOICE = factor_over("voice", phone_number, masked_number, "phone")
+EMAIL = factor_over("email", email_address, masked_address, "email")

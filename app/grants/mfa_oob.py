@@ -1,0 +1,25 @@
+"""Something outside of this request completes a login: a code that was sent, or a tap on a device."""
+
+from app import login
+from app.context import Context
+from app.grants.grant import Grant, Param, TokenRequest
+from app.mfa import Given
+from app.tokens.issue import TokenSet
+
+
+def handle(ctx: Context, request: TokenRequest) -> TokenSet:
+    given = Given(request.params, handle=request.params["oob_code"])
+    return login.resume(ctx, request.client, request.params["mfa_token"], given)
+
+
+GRANT = Grant(
+    "http://auth0.com/oauth/grant-type/mfa-oob",
+    (
+        Param("mfa_token", is_required=True, is_secret=True),
+        Param("oob_code", is_required=True, is_secret=True),
+        Param("binding_code", is_secret=True),
+    ),
+    handle,
+    "seoobft",
+    "feoobft",
+)

@@ -1,0 +1,96 @@
+"""How many messages go out: each costs money, or somebody's sleep.
+
+An attacker who knows a password can ask for codes, and one who enrols can ask for them at numbers that pay him (toll
+fraud). So a send is counted for the person, the destination, the address that asks, the country and the realm, each
+in its bucket, in the transaction that sends; and the next code to the same device waits longer each time that the last
+one led to nothing. Nothing here touches factors that cost nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import phonenumbers
+from sqlalchemy import Connection
+
+from app.context import Context
+from app.crypto import digest
+from app.errors import InvalidRequest, limit_headers
+from app.guards.brute_force import network_of
+from app.store import buckets
+from app.store.authenticators import Authenticator
+from app.store.challenges import count_unanswered
+
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=10)
+REMEMBERED_FOR = timedelta(hours=1)
+PERSON = (10, 3600.0)  # ten, and one back an hour: Auth0's figure
+DESTINATION = (10, 3600.0)
+ADDRESS = (30, 120.0)
+COUNTRY = (100, 36.0)  # a hundred an hour to one country from one realm
+
+WORDS = {"sms": "SMS", "voice": "calls", "email": "emails"}
+TOO_MANY = "Too many {what} sent by the user. Wait for some minutes before retrying."
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a realm may spend on messages to telephones."""
+
+    messages_per_day: int = 1000
+    countries: tuple[str, ...] | None = None
+    """Two letters each; None is every country, and an empty list none."""
+
+
+def before(
+    conn: Connection,
+    ctx: Context,
+    *,
+    realm_id: str,
+    device: Authenticator,
+    channel: str,
+    budget: Budget,
+) -> None:
+    """Count one message, or refuse it: raise InvalidRequest (429), and the transaction takes nothing."""
+    destination = str(device.details.get("destination", ""))
+    unanswered, newest = count_unanswered(conn, device.id, ctx.now - REMEMBERED_FOR)
+    if newest is not None:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (unanswered - 1))
+        left = (newest + pause - ctx.now).total_seconds()
+        if left > 0:
+            _refuse(ctx, channel, "resend_too_soon", left)
+    uses = [
+        ("person", f"send/{channel}/{device.user_id}", PERSON),
+        ("destination", f"send/to/{digest(destination)}", DESTINATION),
+        ("address", f"send/from/{network_of(ctx.ip)}", ADDRESS),
+    ]
+    if channel in ("sms", "voice"):
+        country = country_of(destination)
+        if budget.countries is not None and country not in budget.countries:
+            raise InvalidRequest("The phone number is invalid.", reason="country_not_allowed")
+        uses.append(("country", f"send/{realm_id}/{country}", COUNTRY))
+        day = 86400 / max(1, budget.messages_per_day)
+        uses.append(("realm", f"send/{realm_id}", (budget.messages_per_day, day)))
+    # Always in this order: of two sends at once neither waits for what the other holds.
+    for what, key, (size, refill_seconds) in uses:
+        wait = buckets.spend(conn, key, size=size, refill_seconds=refill_seconds, now=ctx.now)
+        if wait is not None:
+            _refuse(ctx, channel, f"send_limit_{what}", wait)
+
+
+def country_of(number: str) -> str:
+    """Two letters; `ZZ` for a number that belongs to none."""
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number)) or "ZZ"
+    except phonenumbers.NumberParseException:
+        return "ZZ"
+
+
+def _refuse(ctx: Context, channel: str, reason: str, wait_seconds: float) -> None:
+    """One text for every limit: how much a realm may spend is nobody's business."""
+    raise InvalidRequest(
+        TOO_MANY.format(what=WORDS.get(channel, "messages")),
+        reason=reason,
+        event="limit_phone",
+        status=429,
+        headers=limit_headers(ctx.now, limit=PERSON[0], retry_after_seconds=int(wait_seconds) + 1),
+    )

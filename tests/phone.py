@@ -1,0 +1,92 @@
+"""What people hold in their hands: how each kind of authenticator is enrolled, and how it answers.
+
+A new kind of factor is a line in `MEMBERS` where it wants to know something, and in `ANSWERS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pyotp
+
+from app.context import Context
+from app.factors.factor import Answer, Begun, Challenging, Enrolling, Enrollment, Factor
+from app.store import authenticators, challenges
+from app.store.authenticators import Authenticator
+from app.store.users import User
+
+TRANSACTION = "t"
+
+MEMBERS: dict[str, dict[str, str]] = {
+    "sms": {"phone_number": "+491701234567"},
+    "voice": {"phone_number": "+491701234567"},
+    "email": {"email": "somebody@example.com"},
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """An authenticator in somebody's hand."""
+
+    factor: Factor
+    user: User
+    authenticator: Authenticator
+    shown: dict[str, object]
+
+
+def enroll(ctx: Context, factor: Factor, user: User) -> Enrollment:
+    return factor.enroll(ctx, Enrolling(user, TRANSACTION, "Belay", MEMBERS.get(factor.kind, {})))
+
+
+def hold(ctx: Context, factor: Factor, user: User) -> Held:
+    """A confirmed authenticator."""
+    enrollment = enroll(ctx, factor, user)
+    with ctx.db.write() as conn:
+        authenticators.add_authenticator(conn, replace(enrollment.authenticator, confirmed_at=ctx.now))
+    return Held(factor, user, reload(ctx, enrollment.authenticator), enrollment.shown)
+
+
+def reload(ctx: Context, authenticator: Authenticator) -> Authenticator:
+    with ctx.db.read() as conn:
+        owned = authenticators.list_authenticators(conn, authenticator.user_id)
+    return next(a for a in owned if a.id == authenticator.id)
+
+
+def begin(ctx: Context, held: Held) -> Begun:
+    """Ask for it, as a login would."""
+    assert held.factor.challenge is not None
+    challenging = Challenging(held.user, (held.authenticator,), TRANSACTION, None, "Belay")
+    with ctx.db.write() as conn:
+        begun = held.factor.challenge(ctx, conn, challenging)
+        challenges.add_challenge(conn, begun.challenge)
+    return begun
+
+
+def answer(ctx: Context, held: Held) -> Answer:
+    """What its owner would answer, rightly."""
+    return ANSWERS[held.factor.kind](ctx, held)
+
+
+def _otp(ctx: Context, held: Held) -> Answer:
+    return Answer({"otp": str(pyotp.TOTP(str(held.shown["secret"])).at(ctx.now))})
+
+
+def _recovery_code(ctx: Context, held: Held) -> Answer:
+    codes = held.shown["recovery_codes"]
+    assert isinstance(codes, list)
+    return Answer({"recovery_code": codes[0]})
+
+
+def _sent_code(ctx: Context, held: Held) -> Answer:
+    begun = begin(ctx, held)
+    assert begun.message is not None
+    members = {"oob_code": str(begun.shown["oob_code"]), "binding_code": begun.message[1].code or ""}
+    return Answer(members, begun.challenge)
+
+
+ANSWERS: dict[str, Callable[[Context, Held], Answer]] = {
+    "totp": _otp,
+    "recovery_code": _recovery_code,
+    "sms": _sent_code,
+    "voice": _sent_code,
+    "email": _sent_code,
+}
