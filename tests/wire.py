@@ -1,20 +1,27 @@
 """How tests talk: the wire's own words, over the application or over a socket."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pyotp
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.context import Server
+from app.channels.channel import Message
+from app.channels.outbox import opened
+from app.context import Context, Server
+from app.store import outbox
+from app.store.base import value_of
 from app.store.events import Event, list_events
 from tests.making import API, APP_SECRET, PASSWORD
 
 PASSWORD_REALM = "http://auth0.com/oauth/grant-type/password-realm"
 MFA_OTP = "http://auth0.com/oauth/grant-type/mfa-otp"
+MFA_OOB = "http://auth0.com/oauth/grant-type/mfa-oob"
 MFA_RECOVERY = "http://auth0.com/oauth/grant-type/mfa-recovery-code"
 
 APP = {"client_id": "app", "client_secret": APP_SECRET}
@@ -73,6 +80,23 @@ class Wire:
         return self.client.post(
             "/mfa/associate", json={"authenticator_types": list(types or ("otp",))}, headers=bearer(token)
         )
+
+    def oob(self, mfa_token: str, oob_code: str, **members: Any) -> TestResponse:
+        return self.token(**({"grant_type": MFA_OOB, "mfa_token": mfa_token, "oob_code": oob_code} | members))
+
+    def challenge(self, mfa_token: str, **members: Any) -> TestResponse:
+        return self.post_json("/mfa/challenge", **(APP | {"mfa_token": mfa_token} | members))
+
+    def messages(self) -> list[Message]:
+        """What is on its way to people, oldest first."""
+        ctx = Context(self.server, datetime.now(UTC), ip="")
+        with self.server.db.read() as conn:
+            rows = conn.execute(select(outbox.messages).order_by(outbox.messages.c.created_at))
+            queued = [value_of(outbox.Queued, row) for row in rows]
+        return [opened(ctx, message) for message in queued if message.state == "waiting"]
+
+    def newest_code(self) -> str:
+        return str(self.messages()[-1].code)
 
     def delete(self, authenticator_id: str, token: str) -> TestResponse:
         return self.client.delete(f"/mfa/authenticators/{quote(authenticator_id)}", headers=bearer(token))

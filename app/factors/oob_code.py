@@ -109,13 +109,7 @@ def _challenge(ctx: Context, conn: Connection, challenging: Challenging) -> Begu
         code=code,
         language=ctx.language,
     )
-    shown: dict[str, object] = {
-        "challenge_type": "oob",
-        "oob_code": oob_code,
-        "binding_method": "prompt",
-        "oob_channel": device.kind,
-    }
-    return Begun(challenge, shown, (device.kind, message))
+    return Begun(challenge, {"oob_code": oob_code, "binding_method": "prompt"}, (device.kind, message))
 
 
 def _keyed(oob_code: str, code: str) -> str:
