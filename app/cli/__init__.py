@@ -22,6 +22,7 @@ def main() -> None:
 
 for command in (
     server.serve,
+    server.worker,
     demo.demo,
     server.doctor,
     server.config,

@@ -15,6 +15,7 @@ from app.cli.shared import EXIT_NOT_READY, Failed, open_here
 from app.context import Context, Server
 from app.crypto import owner_of, random_id
 from app.errors import Refusal
+from app.factors import vocabulary
 from app.store import authenticators, clients, schema, tenant
 from app.store.apis import Api
 from app.store.authenticators import Authenticator
@@ -36,6 +37,8 @@ def demo(serve: bool) -> None:
 
     Passwords and secrets are made up anew for every instance and kept in `demo.env` in its folder (0600).
     """
+    for name in ("BELAY_SMS_URL", "BELAY_VOICE_URL", "BELAY_SMTP_URL"):
+        os.environ.setdefault(name, "terminal:")  # codes appear where the server runs
     server = open_here()
     try:
         schema.upgrade(server.db)
@@ -129,6 +132,8 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
             authenticators.add_authenticator(
                 conn, Authenticator(totp_id, other.id, "totp", now, sealed_secret=sealed, confirmed_at=now)
             )
+        switched = vocabulary.switches(None) | {"sms": True, "email": True}
+        accounts.put_document(conn, ctx, vocabulary.DOCUMENT, switched)
         accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory="customers")
     return {
         "API": API,

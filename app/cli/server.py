@@ -1,7 +1,9 @@
 """`belay serve`, `belay doctor`, `belay config`."""
 
 import os
+import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 
-from app import accounts, settings
+from app import accounts, delivery, logs, settings, upkeep
 from app.cli.shared import (
     EXIT_CONFIGURATION,
     EXIT_NOT_READY,
@@ -99,6 +101,28 @@ def serve(migrate: bool) -> None:
             err=True,
         )
     run(server)
+
+
+@click.command()
+def worker() -> None:
+    """Send messages and log streams and work off jobs, beside servers that answer requests.
+
+    Every `belay serve` does so too; workers take that off them. Any number may run.
+    """
+    server = open_here()
+    try:
+        require_schema(server)
+        _require_keys(server)
+    except Refusal as error:
+        raise Failed(f"the database does not answer ({error.reason})", EXIT_NOT_READY) from None
+    logs.configure(server.settings.log_level)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    upkeep.start(server)
+    delivery.start(server)
+    click.echo(f"belay {version('belay')} worker for {server.settings.issuer}", err=True)
+    stopped.wait()
 
 
 def _require_keys(server: Server) -> None:
@@ -198,4 +222,4 @@ def check(as_json: bool) -> None:
     show_all(lines, ("variable", "value", "source"), as_json)
 
 
-__all__ = ["EXIT_CONFIGURATION", "config", "doctor", "run", "serve"]
+__all__ = ["EXIT_CONFIGURATION", "config", "doctor", "run", "serve", "worker"]

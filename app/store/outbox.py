@@ -79,10 +79,13 @@ _DUE = (
     .order_by(_M.due_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .cte(
+        "due"
+    )  # looked for once: as a subquery PostgreSQL may look again for each row, and find more than the limit
 )
 _CLAIM = (
     update(messages)
-    .where(_M.id.in_(_DUE), _is_waiting)
+    .where(_M.id.in_(select(_DUE.c.id)), _is_waiting)
     .values(state="sending", tries=_M.tries + 1, claimed_at=bindparam("at"))
     .returning(*messages.c)
 )

@@ -1,14 +1,22 @@
 """One-time things over HTTP against four worker processes: of sixteen uses at once exactly one succeeds."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
+from app.context import Context
+from app.crypto import digest
+from app.factors import oob_code
+from app.factors.factor import Challenging
+from app.store import authenticators, challenges
+from app.store.transactions import find_transaction
+from app.store.users import User
 from tests import making
 from tests.evidence import report, size
 from tests.live import Answer, Live, form_request
 from tests.making import APP_SECRET, PASSWORD, Cast
-from tests.wire import MFA_OTP, MFA_RECOVERY, code_of
+from tests.wire import MFA_OOB, MFA_OTP, MFA_RECOVERY, code_of
 
 pytestmark = pytest.mark.races
 
@@ -114,3 +122,30 @@ def test_valid_logins_in_parallel_all_succeed(live: Live, cast: Cast) -> None:
         )
         answers = live.at_once([request] * AT_ONCE)
         assert [answer.status for answer in answers] == [200] * AT_ONCE
+
+
+def test_a_code_by_sms_counts_once(live: Live, cast: Cast) -> None:
+    """One code and its oob_code, sixteen times in one login."""
+    making.switch_on(live.server, "sms")
+    for number in range(ROUNDS):
+        user = making.make_user(live.server, cast.staff, f"sms{number}@example.com")
+        making.enroll_phone(live.server, user, destination=f"+4917012{number:05}")
+        token = mfa_token(live, f"sms{number}@example.com")
+        handle, code = asked_for_code(live, user, token)
+        proof = {"grant_type": MFA_OOB, "mfa_token": token, "oob_code": handle, "binding_code": code}
+        exactly_one(live.at_once([form_request(live, "/oauth/token", proof | APP)] * AT_ONCE))
+
+
+def asked_for_code(live: Live, user: User, token: str) -> tuple[str, str]:
+    """A challenge as the server would write it, and the code that its message carries."""
+    server = live.server
+    ctx = Context(server, datetime.now(UTC), ip="")
+    with server.db.write() as conn:
+        transaction = find_transaction(conn, digest(token))
+        (device,) = authenticators.list_authenticators(conn, user.id)
+        assert transaction is not None
+        assert oob_code.SMS.challenge is not None
+        begun = oob_code.SMS.challenge(ctx, conn, Challenging(user, (device,), transaction.id, None, "Belay"))
+        challenges.add_challenge(conn, begun.challenge)
+    assert begun.message is not None
+    return str(begun.shown["oob_code"]), str(begun.message[1].code)
