@@ -8,6 +8,7 @@ from pathlib import Path
 import freezegun
 import pytest
 import structlog
+import trustme
 from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
@@ -17,12 +18,16 @@ from tests.databases import Templates
 from tests.making import Cast
 from tests.wire import Wire
 
-NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+# Later than any day on which this suite runs: what a fixture makes before the clock stops must not be of the future.
+NOON = datetime(2036, 11, 23, 12, 0, tzinfo=UTC)
 
 
 # Freezing looks at every attribute of every module; auth0-python's come into being by being looked at, and would
 # then be built around the frozen classes.
 freezegun.configure(extend_ignore_list=["auth0"])
+
+# cryptography keeps the `datetime` that it meets when it first signs a certificate; a frozen one would be kept for ever.
+trustme.CA()
 
 # The access log would bury what a failing test has to say.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
