@@ -26,7 +26,7 @@ NOON = datetime(2036, 11, 23, 12, 0, tzinfo=UTC)
 # then be built around the frozen classes.
 freezegun.configure(extend_ignore_list=["auth0"])
 
-# cryptography keeps the `datetime` that it meets when it first signs a certificate; a frozen one would be kept for ever.
+# cryptography keeps the `datetime` that it meets when it first signs a certificate, for ever, a frozen one too.
 trustme.CA()
 
 # The access log would bury what a failing test has to say.
