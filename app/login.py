@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import audit, mfa
 from app.asking import Asking, Person, asking_again, permitted, standing_of
+from app.channels import notices
 from app.context import Context
 from app.crypto import SealBroken
 from app.directories import DIRECTORIES
@@ -227,6 +228,9 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
         if is_first_use:
             authenticators.confirm_recovery_code(conn, person.user.id, device.transaction_id, ctx.now)
             ctx.facts.details["enrolled"] = device.id
+            notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
+        if proof.new_recovery_code is not None:
+            notices.put(conn, ctx, person.user, "recovery_code_used")
         brute_force.succeeded(conn, asking.realm, person.user, ctx.ip, None)
         issue.save(conn, minted)
         audit.record(conn, ctx, ctx.facts.success_event)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from app import audit
-from app.channels import outbox
+from app.channels import notices, outbox
 from app.context import Context
 from app.crypto import digest
 from app.errors import (
@@ -356,4 +356,6 @@ def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
         left = authenticators.list_authenticators(conn, bearer.user.id)
         if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
             authenticators.remove_authenticators(conn, bearer.user.id)
+        if gone.confirmed_at is not None:
+            notices.put(conn, ctx, bearer.user, "factor_removed")
         audit.record(conn, ctx, "gd_unenroll", gone.id)

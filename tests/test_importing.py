@@ -189,12 +189,12 @@ REJECTED: list[tuple[Any, str, str]] = [
     (
         record("x@example.com", mfa_factors=[{"totp": {"secret": TOTP}}, {"phone": {"value": "+4915"}}]),
         "MFA_FACTORS_FAILED",
-        "mfa_factors[1]",
+        "mfa_factors[1].phone.value",
     ),
     (
-        record("x@example.com", mfa_factors=[{"email": {"value": "a@b.c"}}]),
-        "MFA_FACTORS_FAILED",
-        "mfa_factors[0]",
+        record("x@example.com", mfa_factors=[{"totp": {"secret": TOTP, "digits": 7}}]),
+        "ENUM_MISMATCH",
+        "mfa_factors[0].totp.digits",
     ),
     (record("bob@example.com"), "CONFLICT_EMAIL", "email"),
     (record("alice"), "FORMAT", "email"),

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from app import audit
 from app.accounts.tickets import SPENT, open_ticket
+from app.channels import notices
 from app.context import Context
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
@@ -92,6 +93,7 @@ def finish(ctx: Context, token: str, code: str) -> str | None:
         if not proof.consume(conn, ctx.now):
             raise InvalidGrant(factor.wrong_answer, reason="code_replayed")
         shown = _recovery_code(conn, ctx, user, ticket, issuer_name) if gives_code else None
+        notices.put(conn, ctx, user, "factor_added", factor=factor.type)
         audit.record(conn, ctx, "gd_enrollment_complete", "ticket", {"enrolled": proof.authenticator.id})
     return shown
 

@@ -1,17 +1,19 @@
 """Second factors, as administrators look after them."""
 
+import base64
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pyotp
 from sqlalchemy import Connection
 
 from app import audit
 from app.accounts import changes
+from app.channels import notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_id
-from app.errors import Conflict, Missing, NotPossible
-from app.factors import FACTORS, recovery_code
+from app.errors import Conflict, InvalidRequest, Missing, NotPossible
+from app.factors import FACTORS, oob_code, recovery_code
 from app.factors.totp import DIGITS, PERIOD_SECONDS
 from app.store import authenticators, users
 from app.store.authenticators import Authenticator
@@ -22,47 +24,68 @@ MIN_SECRET_CHARACTERS = 16  # 80 bits in base32, the shortest that authenticator
 EXISTS = "Authentication method already exists."
 
 
-def add_totp(conn: Connection, ctx: Context, user: User, secret: str, name: str | None) -> Authenticator:
-    """An authenticator app whose secret is brought along, confirmed from the start. Raises NotPossible, Conflict."""
-    if len(_owned_totp(conn, user)) >= LIMIT:
+@dataclass(frozen=True)
+class Device:
+    """A second factor that is brought along: an authenticator app's secret, or where codes are sent."""
+
+    kind: str
+    value: str = field(repr=False)
+    details: dict[str, object] = field(default_factory=dict)
+    """Of an authenticator app: `algorithm`, `digits`, `period` where they are not the usual ones."""
+
+
+def add_device(conn: Connection, ctx: Context, user: User, device: Device, name: str | None) -> Authenticator:
+    """Give somebody a second factor, confirmed from the start. Raises NotPossible, Conflict."""
+    if len(_owned(conn, user, device.kind)) >= LIMIT:
         raise NotPossible("You reached the limit of entities of this type for this user.")
-    if not unknown_totp(conn, ctx, user, (secret,)):
+    if not unknown_devices(conn, ctx, user, (device,)):
         raise Conflict(EXISTS, reason="authentication_method_already_exists")
-    new = new_totp(ctx, user.id, secret, name)
+    new = new_device(ctx, user.id, device, name)
     authenticators.add_authenticator(conn, new)
     ctx.facts.user_id = user.id
     changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
     return new
 
 
-def new_totp(ctx: Context, user_id: str, secret: str, name: str | None = None) -> Authenticator:
-    """The value of a confirmed authenticator app; nothing is stored."""
-    new_id = f"{FACTORS['totp'].id_prefix}|dev_{random_id()}"
-    return Authenticator(
-        new_id,
-        user_id,
-        "totp",
-        ctx.now,
-        name=name,
-        sealed_secret=ctx.server.keyring.seal(secret.encode(), owner_of("authenticators", new_id)),
-        details={"digits": DIGITS, "period": PERIOD_SECONDS},
-        confirmed_at=ctx.now,
-    )
+def new_device(ctx: Context, user_id: str, device: Device, name: str | None = None) -> Authenticator:
+    """The value of a confirmed second factor; nothing is stored."""
+    new_id = f"{FACTORS[device.kind].id_prefix}|dev_{random_id()}"
+    new = Authenticator(new_id, user_id, device.kind, ctx.now, name=name, confirmed_at=ctx.now)
+    if device.kind != "totp":
+        return replace(new, details={"destination": device.value})
+    sealed = ctx.server.keyring.seal(device.value.encode(), owner_of("authenticators", new_id))
+    usual: dict[str, object] = {"digits": DIGITS, "period": PERIOD_SECONDS}
+    return replace(new, sealed_secret=sealed, details=usual | device.details)
 
 
-def unknown_totp(conn: Connection, ctx: Context, user: User, secrets: Iterable[str]) -> list[str]:
-    """Which of these secrets none of the person's authenticator apps has, as many as the limit leaves room for."""
-    owned = _owned_totp(conn, user)
-    known = {
-        ctx.server.keyring.open(a.sealed_secret, owner_of("authenticators", a.id)).decode()
-        for a in owned
-        if a.sealed_secret
-    }
-    return [secret for secret in secrets if secret not in known][: max(0, LIMIT - len(owned))]
+def unknown_devices(conn: Connection, ctx: Context, user: User, devices: Iterable[Device]) -> list[Device]:
+    """Which of these the person does not have yet, as many as the limit leaves room for."""
+    found: list[Device] = []
+    for device in devices:
+        owned = _owned(conn, user, device.kind)
+        known = {_value_of(ctx, a) for a in owned} | {d.value for d in found if d.kind == device.kind}
+        room = LIMIT - len(owned) - sum(d.kind == device.kind for d in found)
+        if device.value not in known and room > 0:
+            found.append(device)
+    return found
 
 
-def _owned_totp(conn: Connection, user: User) -> list[Authenticator]:
-    return [a for a in authenticators.list_authenticators(conn, user.id) if a.kind == "totp"]
+def _value_of(ctx: Context, known: Authenticator) -> str:
+    if known.sealed_secret is None:
+        return str(known.details.get("destination"))
+    return ctx.server.keyring.open(known.sealed_secret, owner_of("authenticators", known.id)).decode()
+
+
+def _owned(conn: Connection, user: User, kind: str) -> list[Authenticator]:
+    return [a for a in authenticators.list_authenticators(conn, user.id) if a.kind == kind]
+
+
+def destination(kind: str, text: str) -> Device:
+    """Where codes of that kind are sent. Raises NotPossible."""
+    try:
+        return Device(kind, oob_code.checked(kind, text))
+    except InvalidRequest as refusal:
+        raise NotPossible(f"Payload validation error: '{refusal.description}'") from None
 
 
 def checked_secret(text: str | None) -> str:
@@ -73,7 +96,7 @@ def checked_secret(text: str | None) -> str:
     try:
         if len(secret) < MIN_SECRET_CHARACTERS:
             raise ValueError
-        pyotp.TOTP(secret).now()
+        base64.b32decode(secret + "=" * (-len(secret) % 8))
     except ValueError:
         raise NotPossible(
             "Payload validation error: 'Not a base32 secret' on property totp_secret."
@@ -100,6 +123,7 @@ def remove(conn: Connection, ctx: Context, user: User, authenticator_id: str) ->
     if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
         authenticators.remove_authenticators(conn, user.id)
     ctx.facts.user_id = user.id
+    notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", "removed_by_administrator", {"id": authenticator_id})
 
 

@@ -2,19 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from app import foreign_hashes
-from app.accounts.factors import checked_secret
-from app.errors import NotPossible
+from app.accounts.factors import Device, checked_secret
+from app.errors import InvalidRequest, NotPossible
+from app.factors import oob_code
 from app.identifiers import is_phone_number, normal_key
 
 MASK = "*****"
 MAX_METADATA_BYTES = 16 * 1024
-NO_FACTOR = "Unable to import factors: this server has no {0} factor yet, only totp"
 
 # The members of a record and of its hash that say nothing about a password or a factor.
 PLAIN = frozenset(
@@ -93,7 +93,12 @@ class _Closed(BaseModel):
 
 
 class _Totp(_Closed):
+    """Auth0 knows the secret alone; what other systems set otherwise comes along here."""
+
     secret: str = Field(pattern="^[A-Z2-7]+$", max_length=256)
+    algorithm: Literal["SHA1", "SHA256", "SHA512"] = Field(ABSENT)
+    digits: Literal[6, 8] = Field(ABSENT)
+    period: Literal[30, 60] = Field(ABSENT)
 
 
 class _Phone(_Closed):
@@ -141,7 +146,7 @@ class Entry:
     record: Record
     stored_hash: str | None
     is_custom_hash: bool
-    totp_secrets: tuple[str, ...]
+    devices: tuple[Device, ...]
 
 
 def checked(number: int, given: Any) -> Entry:
@@ -152,7 +157,7 @@ def checked(number: int, given: Any) -> Entry:
         raise Rejected(*map(_problem_of, error.errors(include_input=False, include_url=False))) from None
     stored_hash = _stored_hash(record)
     is_custom = record.custom_password_hash is not None
-    return Entry(number, given, record, stored_hash, is_custom, _totp_secrets(record))
+    return Entry(number, given, record, stored_hash, is_custom, _devices(record))
 
 
 def _stored_hash(record: Record) -> str | None:
@@ -169,22 +174,31 @@ def _stored_hash(record: Record) -> str | None:
         raise Rejected(Problem("FORMAT", str(error), "custom_password_hash")) from None
 
 
-def _totp_secrets(record: Record) -> tuple[str, ...]:
-    found = []
+IMPORTED = {"phone": "sms", "email": "email"}
+
+
+def _devices(record: Record) -> tuple[Device, ...]:
+    found: list[Device] = []
     for number, factor in enumerate(record.mfa_factors or ()):
         path = f"mfa_factors[{number}]"
         if len(factor.model_fields_set) != 1:
             text = "A factor is exactly one of totp, phone and email"
             raise Rejected(Problem("ANY_OF_MISSING", text, path))
         (kind,) = factor.model_fields_set
-        if kind != "totp":
-            raise Rejected(Problem("MFA_FACTORS_FAILED", NO_FACTOR.format(kind), path))
         try:
-            found.append(checked_secret(factor.totp.secret))
+            if kind == "totp":
+                details = factor.totp.model_dump(exclude={"secret"}, exclude_unset=True)
+                found.append(Device("totp", checked_secret(factor.totp.secret), details))
+            else:
+                value = getattr(factor, kind).value
+                found.append(Device(IMPORTED[kind], oob_code.checked(IMPORTED[kind], value)))
+        except InvalidRequest as refusal:
+            text = f"Unable to import factors: {refusal.description}"
+            raise Rejected(Problem("MFA_FACTORS_FAILED", text, f"{path}.{kind}.value")) from None
         except NotPossible:
             text = "Unable to import factors: a secret is at least 16 characters of base32"
             raise Rejected(Problem("MFA_FACTORS_FAILED", text, f"{path}.totp.secret")) from None
-    return tuple(dict.fromkeys(found))
+    return tuple({(device.kind, device.value): device for device in found}.values())
 
 
 _CODES = {

@@ -125,7 +125,7 @@ def _item(running: Import, number: int, digest: str, read: Read) -> Item:
         password_form=FORM if entry.stored_hash else None,
         **profile,
     )
-    devices = [factors.new_totp(running.ctx, user.id, secret) for secret in entry.totp_secrets]
+    devices = [factors.new_device(running.ctx, user.id, device) for device in entry.devices]
     named = {name: getattr(user, name) for name in ("email", "username", "phone_number")}
     keys = {key_of(text): name for name, text in reversed(named.items()) if text}
     return Item(
@@ -261,6 +261,6 @@ def _update(conn: Connection, ctx: Context, found: Match, user: User) -> None:
     users.replace_user(conn, user, after)
     if after.is_blocked and not user.is_blocked:
         people.end_access(conn, ctx, user)
-    if found.candidate.entry.totp_secrets:
-        fresh = factors.unknown_totp(conn, ctx, user, found.candidate.entry.totp_secrets)
-        imports.add_authenticators(conn, [factors.new_totp(ctx, user.id, secret) for secret in fresh])
+    if found.candidate.entry.devices:
+        fresh = factors.unknown_devices(conn, ctx, user, found.candidate.entry.devices)
+        imports.add_authenticators(conn, [factors.new_device(ctx, user.id, device) for device in fresh])

@@ -16,9 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.accounts import changes, exporting, importing
+from app.accounts import changes, exporting, importing, tickets
 from app.accounts.import_stream import Records, Unreadable
 from app.accounts.importing import Import, JobLost
+from app.channels import notices
 from app.context import Context, Facts, Server
 from app.crypto import owner_of, random_id
 from app.errors import Refusal, TooManyRequests
@@ -33,6 +34,7 @@ ACTIVE_IMPORTS = 2
 TOO_MANY = "There are {0} active import users jobs, please wait until some of them are finished and try again"
 PAUSE_SECONDS = 0.02  # between two batches in a process that also answers logins
 NO_MAIL = "There is no e-mail provider: the message could not be sent."
+NO_USER = "The user does not exist."
 NO_REALM = "The connection does not exist."
 BAD_FILE = "Failed to parse users file JSON when importing users. Make sure it is valid JSON."
 ACCIDENT = "The server made a mistake; its log has the details."
@@ -180,7 +182,19 @@ def _export(server: Server, job: Job, runner: str) -> None:
 
 
 def _send_verification(server: Server, job: Job, runner: str) -> None:
-    raise JobFailed(NO_MAIL)
+    with server.db.write() as conn:
+        user = users.find_user(conn, str(job.options["user_id"]))
+        realm = realms.find_realm(conn, user.realm_id) if user else None
+        if user is None or realm is None:
+            raise JobFailed(NO_USER)
+        ctx = _context(server, job, realm)
+        seconds = tickets.DEFAULT_SECONDS
+        _, token = tickets.create_ticket(conn, ctx, user, "verification", seconds=seconds)
+        url = tickets.address(ctx, "verification", token)
+        if not notices.put(conn, ctx, user, "verify_email", url=url):
+            raise JobFailed(NO_MAIL)
+        if not rows.advance(conn, job.id, runner, ctx.now):  # another process has sent it
+            raise JobLost
 
 
 def _advance(server: Server, job: Job, runner: str, **changes: object) -> None:

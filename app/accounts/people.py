@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import audit
 from app.accounts import changes
+from app.channels import notices
 from app.context import Context, Server
 from app.crypto import random_id
 from app.errors import Conflict, NotPossible
@@ -129,6 +130,7 @@ def set_password(conn: Connection, ctx: Context, user: User, password_hash: str)
     tickets.void_tickets(conn, user.id)
     brute_force.forget(conn, user)
     ctx.facts.user_id = user.id
+    notices.put(conn, ctx, user, "password_changed")
     audit.record(conn, ctx, "scp")
 
 
@@ -196,6 +198,8 @@ def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     end_access(conn, ctx, user)
     kinds = authenticators.remove_authenticators(conn, user.id)
     ctx.facts.user_id = user.id
+    if kinds:
+        notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", "factors_reset", {"kinds": kinds})
     return kinds
 

@@ -33,9 +33,17 @@ BAD_ADDRESS = "The email address is invalid."
 WRONG = "Invalid binding_code."
 
 
+def checked(kind: str, text: str) -> str:
+    """A destination of that kind as it is kept. Raises InvalidRequest."""
+    return checked_address(text) if kind == "email" else checked_number(text)
+
+
 def phone_number(enrolling: Enrolling) -> str:
+    return checked_number(enrolling.members.get("phone_number", ""))
+
+
+def checked_number(text: str) -> str:
     """The number in E.164. Raises InvalidRequest."""
-    text = enrolling.members.get("phone_number", "")
     try:
         found = phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
@@ -47,10 +55,14 @@ def phone_number(enrolling: Enrolling) -> str:
 
 def email_address(enrolling: Enrolling) -> str:
     """The address that was named, else the account's. Raises InvalidRequest."""
-    found = enrolling.members.get("email") or enrolling.user.email or ""
-    if not is_email_address(found):
+    return checked_address(enrolling.members.get("email") or enrolling.user.email or "")
+
+
+def checked_address(text: str) -> str:
+    """Raises InvalidRequest."""
+    if not is_email_address(text):
         raise InvalidRequest(BAD_ADDRESS, reason="bad_email")
-    return found
+    return text
 
 
 def masked_number(number: str) -> str:

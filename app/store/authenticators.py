@@ -142,10 +142,10 @@ def drop_oldest_pending(conn: Connection, added: Authenticator, limit: int) -> N
     conn.execute(delete(authenticators).where(others, _C.id.not_in(newest)))
 
 
-def find_by_device(conn: Connection, device_id: str) -> Authenticator | None:
+def find_by_device(conn: Connection, device_id: str, prefixes: Iterable[str]) -> Authenticator | None:
     """By its whole id, or by the part behind the kind: the guardian's vocabulary names devices alone."""
-    is_it = _C.id.in_([f"{kind}|{device_id}" for kind in ("totp", "recovery-code")] + [device_id])
-    row = conn.execute(select(authenticators).where(is_it)).first()
+    ids = [f"{prefix}|{device_id}" for prefix in prefixes] + [device_id]
+    row = conn.execute(select(authenticators).where(_C.id.in_(ids))).first()
     return value_of(Authenticator, row) if row else None
 
 

@@ -1,10 +1,13 @@
 """`/dbconnections/signup` and `/dbconnections/change_password`: what people may do for themselves by an application."""
 
+from datetime import timedelta
+
 from flask import Blueprint, Response
 
 from app import accounts, audit
 from app.accounts import passwords, tickets
 from app.accounts.passwords import PasswordRefused
+from app.channels import notices
 from app.context import Context
 from app.errors import Conflict, InvalidRequest, NotPossible
 from app.grants.dispatch import text_member
@@ -139,7 +142,10 @@ def change_password() -> Response:
         if user is not None and user.email and not user.is_blocked and is_open:
             ctx.facts.user_id = user.id
             seconds = tickets.ASKED_SECONDS
-            tickets.create_ticket(conn, ctx, user, "password", seconds=seconds, is_asked_for=True)
+            _, token = tickets.create_ticket(conn, ctx, user, "password", seconds=seconds, is_asked_for=True)
+            valid_for = timedelta(seconds=seconds)
+            url = tickets.address(ctx, "password", token)
+            notices.put(conn, ctx, user, "reset_email", valid_for=valid_for, url=url)
             audit.record(conn, ctx, "scpr")
         else:
             audit.record(conn, ctx, "fcpr", "nobody_to_write_to")

@@ -12,6 +12,7 @@ from app.web.body import MAX_BYTES
 from app.web.dbconnections import PROFILE
 from app.web.lifecycle import context
 from app.web.management import description
+from app.web.mfa import DEVICE
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -57,6 +58,8 @@ AUTHENTICATOR: Schema = {
         "authenticator_type": {"type": "string"},
         "active": {"type": "boolean"},
         "type": {"type": "string"},
+        "oob_channel": {"type": "string", "description": "How a code reaches its owner."},
+        "name": {"type": "string", "description": "Masked where it tells where a code goes."},
     },
 }
 ENROLLMENT: Schema = {
@@ -68,6 +71,9 @@ ENROLLMENT: Schema = {
         "secret": {"type": "string"},
         "barcode_uri": {"type": "string"},
         "manual_input_code": {"type": "string"},
+        "oob_channel": {"type": "string"},
+        "oob_code": {"type": "string", "description": "For the mfa-oob grant."},
+        "binding_method": {"type": "string", "description": "`prompt`: ask for the code that was sent."},
         "recovery_codes": {"type": "array", "items": {"type": "string"}},
     },
 }
@@ -176,7 +182,10 @@ def _paths() -> Schema:
         "The claims that the token's scopes open", _ok("Claims.", JSON_OBJECT), (401, 403, 503), bearer=True
     )
     challenge = client | {"mfa_token": TEXT, "challenge_type": TEXT_OR_LIST, "authenticator_id": TEXT}
-    associate = client | {"authenticator_types": TEXT_OR_LIST}
+    challenge["oob_channel"] = TEXT
+    associate = client | {"authenticator_types": TEXT_OR_LIST, "oob_channels": TEXT_OR_LIST}
+    associate |= dict.fromkeys(DEVICE, TEXT)
+    begun = {name: {"type": "string"} for name in ("challenge_type", "oob_code", "binding_method")}
     path_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     signature = {"name": "signature", "in": "query", "required": True, "schema": {"type": "string"}}
     return {
@@ -201,9 +210,9 @@ def _paths() -> Schema:
         "/userinfo": {"get": userinfo, "post": userinfo},
         "/mfa/challenge": {
             "post": _operation(
-                "Which factor to ask for",
-                _ok("The factor.", _object({"challenge_type": {"type": "string"}}, ["challenge_type"])),
-                (400, 401, 403, 413, 503),
+                "Which factor to ask for; a code that must be sent is sent",
+                _ok("The factor.", _object({**begun}, ["challenge_type"])),
+                (400, 401, 403, 413, 429, 503),
                 body=_object(challenge, ["mfa_token"]),
                 security=basic,
             )
@@ -212,7 +221,7 @@ def _paths() -> Schema:
             "post": _operation(
                 "Enrol an authenticator; its first right answer confirms it",
                 _ok("What its owner is shown, once.", _ref("Enrollment")),
-                (400, 401, 403, 413, 503),
+                (400, 401, 403, 413, 429, 503),
                 body=_object(associate, ["authenticator_types"]),
                 bearer=True,
             )

@@ -1,5 +1,7 @@
 """One-time passwords: the RFC's vectors, the window to the millisecond, and the spellings of a code."""
 
+import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyotp
@@ -102,3 +104,65 @@ def test_a_seed_does_not_open_in_another_row(server: Server) -> None:
     )
     with pytest.raises(SealBroken):
         totp.verify(at(server, 59), moved, otp("123456"))
+
+
+# RFC 6238, appendix B: seeds of 20, 32 and 64 bytes, eight digits.
+SEED = "1234567890" * 7
+VECTORS = [
+    ("SHA1", 20, 59, "94287082"),
+    ("SHA1", 20, 20000000000, "65353130"),
+    ("SHA256", 32, 59, "46119246"),
+    ("SHA256", 32, 20000000000, "77737706"),
+    ("SHA512", 64, 59, "90693936"),
+    ("SHA512", 64, 20000000000, "47863826"),
+]
+
+
+def elsewhere(server: Server, secret: str, **details: object) -> Authenticator:
+    return replace(authenticator(server, secret), details=details)
+
+
+@pytest.mark.parametrize(("algorithm", "size", "seconds", "code"), VECTORS)
+def test_other_hashes_and_eight_digits(
+    server: Server, algorithm: str, size: int, seconds: int, code: str
+) -> None:
+    secret = base64.b32encode(SEED[:size].encode()).decode().rstrip("=")
+    device = elsewhere(server, secret, algorithm=algorithm, digits=8)
+    assert isinstance(totp.verify(at(server, seconds), device, otp(code)), Proof)
+    assert totp.verify(at(server, seconds), device, otp(code[2:])) == "malformed_code"
+
+
+def test_sixty_seconds(server: Server) -> None:
+    secret = pyotp.random_base32()
+    device = elsewhere(server, secret, period=60)
+    code = pyotp.TOTP(secret, interval=60).at(NOON)
+    for offset, is_right in ((-60.001, False), (-60, True), (119.999, True), (120, False)):
+        result = totp.verify(at(server, NOON.timestamp() + offset), device, otp(code))
+        assert isinstance(result, Proof) == is_right
+
+
+@pytest.mark.parametrize("secret", ["JBSWY3DPEHPK3PXP", "GEZDGNBVGY3TQOJQGEZD"])
+def test_a_short_secret_from_elsewhere_works_and_is_marked(server: Server, secret: str) -> None:
+    """80 and 100 bits, which pyotp will not touch."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    expected = pyotp.HOTP(base64.b32encode(key + b"\0" * 44).decode()).at(
+        4
+    )  # HMAC pads a key with zeros anyway
+    ctx = at(server, 4 * 30)
+    assert isinstance(totp.verify(ctx, authenticator(server, secret), otp(expected)), Proof)
+    assert ctx.facts.details == {"short_secret": "totp|dev_x"}
+
+
+@pytest.mark.parametrize("steps", [-20, -5, -2, 2, 7, 20])
+def test_the_right_device_with_a_wrong_clock_is_refused_and_recognised(server: Server, steps: int) -> None:
+    secret = pyotp.random_base32()
+    code = pyotp.TOTP(secret).at(NOON, counter_offset=steps)
+    ctx = at(server, NOON.timestamp())
+    assert totp.verify(ctx, authenticator(server, secret), otp(code)) == "clock_off"
+    assert ctx.facts.details == {"clock_off": {"authenticator": "totp|dev_x", "steps": steps}}
+
+
+def test_a_clock_that_is_eleven_minutes_off_is_a_wrong_code(server: Server) -> None:
+    secret = pyotp.random_base32()
+    code = pyotp.TOTP(secret).at(NOON, counter_offset=21)
+    assert totp.verify(at(server, NOON.timestamp()), authenticator(server, secret), otp(code)) == "wrong_code"

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -281,7 +282,18 @@ def test_an_export_that_was_cut_off_begins_anew(admin: Admin, cast: Cast, server
 # --- the others ----------------------------------------------------------------------------------------------------
 
 
+def test_a_verification_mail_carries_a_link(admin: Admin, cast: Cast, server: Server, wire: Wire) -> None:
+    job = admin.post("/jobs/verification-email", {"user_id": cast.bob.id})
+    work_off(server)
+    assert admin.get(f"/jobs/{job['id']}")["status"] == "completed"
+    (mail,) = wire.messages()
+    assert mail.destination == "bob@example.com"
+    (link,) = [word for word in mail.text.split() if "/ticket/verification?ticket=" in word]
+    assert wire.get("/" + link.removeprefix(server.settings.issuer)).status_code == 200
+
+
 def test_a_verification_mail_fails_while_there_is_no_mail(admin: Admin, cast: Cast, server: Server) -> None:
+    server = replace(server, settings=server.settings.model_copy(update={"smtp_url": ""}))
     job = admin.post("/jobs/verification-email", {"user_id": cast.bob.id})
     assert job.items() >= {"status": "pending", "type": "verification_email"}.items()
     work_off(server)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from app import accounts
 from app.accounts import changes, factors
 from app.errors import Missing, NotPossible
+from app.factors import FACTORS
 from app.factors.vocabulary import BY_KIND
 from app.store import authenticators
 from app.store.authenticators import Authenticator
@@ -23,7 +24,7 @@ NOT_SERVED = "Authentication methods of this type cannot be made by this server 
 
 def view(known: Authenticator) -> dict[str, Any]:
     """Never the secret."""
-    return {
+    return _destination(known) | {
         "id": known.id,
         "type": BY_KIND[known.kind].method,
         "confirmed": known.confirmed_at is not None,
@@ -32,6 +33,19 @@ def view(known: Authenticator) -> dict[str, Any]:
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth_at": timestamp(known.last_used_at),
     }
+
+
+def _destination(known: Authenticator) -> dict[str, Any]:
+    """Where codes go, masked as its owner sees it."""
+    if known.kind == "email":
+        return {"email": FACTORS["email"].shown_name(known)}
+    if BY_KIND[known.kind].method == "phone":
+        return {
+            "phone_number": FACTORS[known.kind].shown_name(known),
+            "preferred_authentication_method": known.kind,
+            "authentication_methods": [{"type": known.kind, "id": known.id}],
+        }
+    return {}
 
 
 def _listed(conn: Connection, user_id: str) -> list[Authenticator]:
@@ -86,11 +100,16 @@ class NewMethod(Method):
 
 
 def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
+    user = get_user(conn, call.id)
+    if given.type in ("phone", "email"):
+        kind = "email" if given.type == "email" else given.preferred_authentication_method or "sms"
+        member = "email" if kind == "email" else "phone_number"
+        device = factors.destination(kind, getattr(given, member) or "")
+        return view(factors.add_device(conn, call.ctx, user, device, given.name)) | {member: device.value}
     if given.type != "totp":
         raise NotPossible(NOT_SERVED, reason="operation_not_supported")
-    user = get_user(conn, call.id)
     secret = factors.checked_secret(given.totp_secret)
-    new = factors.add_totp(conn, call.ctx, user, secret, given.name)
+    new = factors.add_device(conn, call.ctx, user, factors.Device("totp", secret), given.name)
     return view(new) | {"totp_secret": secret, "authentication_methods": []}
 
 
@@ -213,6 +232,7 @@ def enrollment_view(known: Authenticator) -> dict[str, Any]:
         "type": BY_KIND[known.kind].enrollment,
         "name": (known.name or "")[:20] or None,
         "auth_method": BY_KIND[known.kind].enrollment,
+        "phone_number": _destination(known).get("phone_number"),
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth": timestamp(known.last_used_at),
     }
@@ -227,7 +247,8 @@ def list_enrollments(call: Call) -> object:
 
 def _enrollment(conn: Connection, enrollment_id: str) -> Authenticator:
     """By `dev_…` or `kind|dev_…`. Raises Missing."""
-    known = authenticators.find_by_device(conn, enrollment_id)
+    prefixes = {factor.id_prefix for factor in FACTORS.values()}
+    known = authenticators.find_by_device(conn, enrollment_id, prefixes)
     if known is None:
         raise Missing("Enrollment not found.", reason="inexistent_enrollment")
     return known

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app import accounts
+from app.channels.wording import problem_of
 from app.errors import NotPossible
 from app.factors.vocabulary import BY_GUARDIAN, DOCUMENT, switches
 from app.store import documents, tenant
@@ -83,9 +84,24 @@ class Twilio(Body):
     sid: Annotated[str, Field(max_length=1000)] | None = None
 
 
+def _template(name: str) -> AfterValidator:
+    """Liquid that can be read. Raises NotPossible."""
+
+    def check(text: str) -> str:
+        problem = problem_of(text)
+        if problem is not None:
+            raise NotPossible(f"Invalid {name} template: {problem}")
+        return text
+
+    return AfterValidator(check)
+
+
+Text1000 = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class Templates(Body):
-    enrollment_message: Annotated[str, Field(min_length=1, max_length=1000)]
-    verification_message: Annotated[str, Field(min_length=1, max_length=1000)]
+    enrollment_message: Annotated[Text1000, _template("enrollment message")]
+    verification_message: Annotated[Text1000, _template("verification message")]
 
 
 class Sns(Lenient):

@@ -1,5 +1,6 @@
 """`/tickets`: links that let somebody set a password or prove an e-mail address."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from sqlalchemy import Connection
 
 from app.accounts import changes
 from app.accounts import tickets as made
+from app.channels import notices
 from app.errors import Missing, NotPossible
 from app.store import realms, users
 from app.store.users import User
@@ -145,8 +147,12 @@ def create_enrollment_ticket(call: Call) -> object:
             allows_more=given.allow_multiple_enrollments,
         )
         call.ctx.facts.user_id = user.id
+        url = made.address(call.ctx, "enrollment", token)
+        if given.send_mail:
+            ctx = replace(call.ctx, language=(given.email_locale or "en")[:2].lower())
+            notices.put(conn, ctx, user, "enrollment_email", to=given.email, url=url)
         changes.record(conn, call.ctx, "enrollment_ticket_created", user.id)
-    return {"ticket_id": ticket.id, "ticket_url": made.address(call.ctx, "enrollment", token)}
+    return {"ticket_id": ticket.id, "ticket_url": url}
 
 
 OPERATIONS = (create_password_ticket, create_verification_ticket, create_enrollment_ticket)

@@ -1,0 +1,151 @@
+"""Mails that tell somebody what happened to the account, or carry a link; beside the login, never part of it.
+
+They go to the account's address. A server without mail sends none, and nothing fails for it.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from app import documents
+from app.channels import email, outbox, wording
+from app.channels.channel import Message
+from app.context import Context
+from app.crypto import random_id
+from app.store.tenant import get_tenant
+from app.store.users import User
+
+VALID_FOR = timedelta(hours=24)  # a server whose mail is down for longer has other news to tell
+
+# By language and event: a subject, and what is said.
+TEXTS: dict[str, dict[str, tuple[str, str]]] = {
+    "en": {
+        "factor_added": (
+            "A second factor was added to your account",
+            "A second factor ({factor}) was added to your account at {tenant}. If that was not you, tell the people "
+            "who run {tenant} at once.",
+        ),
+        "factor_removed": (
+            "A second factor was removed from your account",
+            "A second factor was removed from your account at {tenant}. If that was not you, tell the people who run "
+            "{tenant} at once.",
+        ),
+        "recovery_code_used": (
+            "Your recovery code was used",
+            "The recovery code of your account at {tenant} was used to log in, and replaced by a new one. If that was "
+            "not you, tell the people who run {tenant} at once.",
+        ),
+        "password_changed": (
+            "Your password was changed",
+            "The password of your account at {tenant} was changed. If that was not you, tell the people who run "
+            "{tenant} at once.",
+        ),
+        "reset_email": (
+            "Set a new password",
+            "Somebody asked for a new password for your account at {tenant}. With this link you set it:\n\n{url}\n\n"
+            "If it was not you, leave it: nothing has changed.",
+        ),
+        "verify_email": (
+            "Confirm your address",
+            "With this link you confirm that this is your address at {tenant}:\n\n{url}",
+        ),
+        "enrollment_email": (
+            "Add a second factor",
+            "With this link you add a second factor to your account at {tenant}, once:\n\n{url}",
+        ),
+    },
+    "de": {
+        "factor_added": (
+            "Ihrem Konto wurde ein zweiter Faktor hinzugefügt",
+            "Ihrem Konto bei {tenant} wurde ein zweiter Faktor ({factor}) hinzugefügt. Wenn Sie das nicht waren, "
+            "melden Sie es sofort bei {tenant}.",
+        ),
+        "factor_removed": (
+            "Ein zweiter Faktor wurde von Ihrem Konto entfernt",
+            "Von Ihrem Konto bei {tenant} wurde ein zweiter Faktor entfernt. Wenn Sie das nicht waren, melden Sie es "
+            "sofort bei {tenant}.",
+        ),
+        "recovery_code_used": (
+            "Ihr Wiederherstellungscode wurde benutzt",
+            "Mit dem Wiederherstellungscode Ihres Kontos bei {tenant} hat sich jemand angemeldet; er wurde durch einen "
+            "neuen ersetzt. Wenn Sie das nicht waren, melden Sie es sofort bei {tenant}.",
+        ),
+        "password_changed": (
+            "Ihr Passwort wurde geändert",
+            "Das Passwort Ihres Kontos bei {tenant} wurde geändert. Wenn Sie das nicht waren, melden Sie es sofort bei "
+            "{tenant}.",
+        ),
+        "reset_email": (
+            "Neues Passwort setzen",
+            "Jemand hat für Ihr Konto bei {tenant} ein neues Passwort verlangt. Mit diesem Link setzen Sie es:\n\n"
+            "{url}\n\nWenn Sie das nicht waren, lassen Sie es: Es hat sich nichts geändert.",
+        ),
+        "verify_email": (
+            "Adresse bestätigen",
+            "Mit diesem Link bestätigen Sie, dass dies Ihre Adresse bei {tenant} ist:\n\n{url}",
+        ),
+        "enrollment_email": (
+            "Zweiten Faktor hinzufügen",
+            "Mit diesem Link fügen Sie Ihrem Konto bei {tenant} einmal einen zweiten Faktor hinzu:\n\n{url}",
+        ),
+    },
+}
+
+
+def put(
+    conn: Connection,
+    ctx: Context,
+    user: User,
+    event: str,
+    *,
+    to: str | None = None,
+    valid_for: timedelta = VALID_FOR,
+    **values: str,
+) -> bool:
+    """Have a mail sent once this transaction is committed; False where there is no address or no mail.
+
+    A notice goes to an address that is known to be the person's; a link proves that by being used.
+    """
+    address = to or user.email
+    is_link = "url" in values
+    if address is None or not (is_link or user.email_verified) or not email.is_ready(ctx, conn):
+        return False
+    tenant = ctx.look_up(conn, get_tenant).name
+    subject, text = TEXTS.get(ctx.language, TEXTS["en"])[event]
+    own = _own(ctx, conn, event, user, tenant, values)
+    message = Message(
+        id=f"msg_{random_id(22)}",
+        destination=address,
+        text=text.format(tenant=tenant, **values),
+        subject=own.subject if own and own.subject else subject,
+        html=own.html if own else None,
+        sender=own.sender if own else None,
+        language=ctx.language if ctx.language in TEXTS else "en",
+    )
+    outbox.put(conn, ctx, "email", message, expires_at=ctx.now + valid_for, user_id=user.id)
+    return True
+
+
+def _own(
+    ctx: Context, conn: Connection, event: str, user: User, tenant: str, values: Mapping[str, str]
+) -> wording.Wording | None:
+    """What an administrator's template says, where there is one that can be rendered."""
+    template = documents.content_of(ctx, conn, f"email-templates/{event}")
+    if not template or not template.get("enabled", True):
+        return None
+    given: dict[str, Any] = {
+        **values,
+        "link": values.get("url", ""),
+        "tenant": urlsplit(ctx.issuer).hostname,
+        "friendly_name": tenant,
+        "request_language": ctx.language,
+        "user": {"email": user.email, "name": user.name, "user_metadata": user.user_metadata},
+    }
+    html = wording.rendered(template.get("body", ""), given, escapes=True)
+    if html is None or values.get("url", "") not in html.replace("&amp;", "&"):
+        return None
+    subject = wording.rendered(template.get("subject", ""), given) or ""
+    return wording.Wording("", subject, html, template.get("from"))
