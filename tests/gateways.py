@@ -15,6 +15,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.databases import free_port
 
+Deed = Callable[[BaseHTTPRequestHandler], None]
+
 
 @dataclass(frozen=True)
 class Received:
@@ -37,7 +39,7 @@ class Gateway:
 
     server: ThreadingHTTPServer
     received: list[Received] = field(default_factory=list)
-    answers: list[int | Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
+    answers: list[int | Deed] = field(default_factory=list)
     """For the next requests, in this order."""
     came: threading.Condition = field(default_factory=threading.Condition)
 
