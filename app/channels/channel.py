@@ -49,3 +49,5 @@ class Channel:
     """Whether there is something to send through."""
     success_event: str
     failure_event: str
+    reaches: str = ""
+    """`phone_number` or `email`: where codes go over it. Each such channel is a factor (`factors/oob_code.py`)."""

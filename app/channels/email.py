@@ -126,4 +126,4 @@ def _mail(ctx: Context, gateway: Gateway, message: Message) -> EmailMessage:
     return mail
 
 
-CHANNEL = Channel("email", deliver, is_ready, "gd_send_email", "gd_send_email_failure")
+CHANNEL = Channel("email", deliver, is_ready, "gd_send_email", "gd_send_email_failure", reaches="email")

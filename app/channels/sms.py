@@ -11,4 +11,5 @@ CHANNEL = Channel(
     partial(phone.is_ready, channel="sms"),
     "gd_send_sms",
     "gd_send_sms_failure",
+    reaches="phone_number",
 )

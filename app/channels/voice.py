@@ -11,4 +11,5 @@ CHANNEL = Channel(
     partial(phone.is_ready, channel="voice"),
     "gd_send_voice",
     "gd_send_voice_failure",
+    reaches="phone_number",
 )

@@ -1,4 +1,7 @@
-"""Kinds of authenticator, one file each. A new kind is its file and a line here."""
+"""Kinds of authenticator, one file each. A new kind is its file and a line here.
+
+Every channel that reaches a telephone or an address is a kind, too: codes go over it.
+"""
 
 from app.factors import oob_code, recovery_code, totp
 from app.factors.factor import Factor
@@ -7,9 +10,7 @@ FACTORS: dict[str, Factor] = {
     factor.kind: factor
     for factor in (
         totp.FACTOR,
-        oob_code.SMS,
-        oob_code.VOICE,
-        oob_code.EMAIL,
+        *oob_code.FACTORS_OVER_CHANNELS,
         recovery_code.FACTOR,
     )
 }

@@ -9,6 +9,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -16,7 +17,7 @@ import phonenumbers
 from sqlalchemy import Connection
 
 from app.channels import CHANNELS, wording
-from app.channels.channel import Message
+from app.channels.channel import Channel, Message
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import InvalidRequest
@@ -35,7 +36,7 @@ WRONG = "Invalid binding_code."
 
 def checked(kind: str, text: str) -> str:
     """A destination of that kind as it is kept. Raises InvalidRequest."""
-    return checked_address(text) if kind == "email" else checked_number(text)
+    return checked_address(text) if CHANNELS[kind].reaches == "email" else checked_number(text)
 
 
 def phone_number(enrolling: Enrolling) -> str:
@@ -151,31 +152,40 @@ def _consume(authenticator: Authenticator, challenge: Challenge, conn: Connectio
     return consume_challenge(conn, challenge.id, now) and use_authenticator(conn, authenticator, now)
 
 
-def factor_over(
-    channel: str,
-    destination: Callable[[Enrolling], str],
-    masked: Callable[[str], str],
-    listed_type: str,
-) -> Factor:
+@dataclass(frozen=True)
+class Reach:
+    """A way to name a person's device: how it is read, shown and listed."""
+
+    read: Callable[[Enrolling], str]
+    masked: Callable[[str], str]
+    listed_type: str
+
+
+REACHES = {
+    "phone_number": Reach(phone_number, masked_number, "phone"),
+    "email": Reach(email_address, masked_address, "email"),
+}
+
+
+def factor_over(channel: Channel) -> Factor:
     """The factor whose codes go over that channel."""
+    reach, kind = REACHES[channel.reaches], channel.name
     return Factor(
-        kind=channel,
+        kind=kind,
         wire_type="oob",
-        id_prefix=channel,
+        id_prefix=kind,
         is_challengeable=True,
-        enroll=partial(_enroll, kind=channel, destination=destination),
+        enroll=partial(_enroll, kind=kind, destination=reach.read),
         verify=verify,
         wrong_answer=WRONG,
         limit_event="gd_otp_rate_limit_exceed",
         challenge=_challenge,
-        listed_type=listed_type,
-        oob_channel=channel,
-        costs=channel,
-        is_ready=lambda ctx, conn: CHANNELS[channel].is_ready(ctx, conn),
-        shown_name=lambda authenticator: masked(str(authenticator.details.get("destination", ""))),
+        listed_type=reach.listed_type,
+        oob_channel=kind,
+        costs=kind,
+        is_ready=channel.is_ready,
+        shown_name=lambda authenticator: reach.masked(str(authenticator.details.get("destination", ""))),
     )
 
 
-SMS = factor_over("sms", phone_number, masked_number, "phone")
-VOICE = factor_over("voice", phone_number, masked_number, "phone")
-EMAIL = factor_over("email", email_address, masked_address, "email")
+FACTORS_OVER_CHANNELS = tuple(factor_over(channel) for channel in CHANNELS.values() if channel.reaches)

@@ -4,11 +4,12 @@ A factor that this server does not have yet keeps its name, so that settings of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from app import documents
+from app.channels import CHANNELS
 from app.context import Context
 
 
@@ -38,6 +39,12 @@ NAMES = (
 # A telephone has two kinds, and one name everywhere else.
 VOICE = Names("voice", "sms", "phone", "sms", "phone")
 BY_KIND = {names.kind: names for names in (*NAMES, VOICE) if names.kind}
+# A channel that somebody adds is switched with SMS, which it resembles.
+BY_KIND |= {
+    name: replace(BY_KIND["sms"], kind=name)
+    for name in CHANNELS
+    if name not in BY_KIND and CHANNELS[name].reaches
+}
 BY_GUARDIAN = {names.guardian: names for names in NAMES}
 
 DOCUMENT = "guardian/factors"

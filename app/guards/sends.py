@@ -12,6 +12,7 @@ from datetime import timedelta
 import phonenumbers
 from sqlalchemy import Connection
 
+from app.channels import CHANNELS
 from app.context import Context
 from app.crypto import digest
 from app.errors import InvalidRequest, limit_headers
@@ -63,7 +64,7 @@ def before(
         ("destination", f"send/to/{digest(destination)}", DESTINATION),
         ("address", f"send/from/{network_of(ctx.ip)}", ADDRESS),
     ]
-    if channel in ("sms", "voice"):
+    if CHANNELS[channel].reaches == "phone_number":
         country = country_of(destination)
         if budget.countries is not None and country not in budget.countries:
             raise InvalidRequest("The phone number is invalid.", reason="country_not_allowed")

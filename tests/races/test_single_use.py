@@ -7,7 +7,7 @@ import pytest
 
 from app.context import Context
 from app.crypto import digest
-from app.factors import oob_code
+from app.factors import FACTORS
 from app.factors.factor import Challenging
 from app.store import authenticators, challenges
 from app.store.transactions import find_transaction
@@ -144,8 +144,10 @@ def asked_for_code(live: Live, user: User, token: str) -> tuple[str, str]:
         transaction = find_transaction(conn, digest(token))
         (device,) = authenticators.list_authenticators(conn, user.id)
         assert transaction is not None
-        assert oob_code.SMS.challenge is not None
-        begun = oob_code.SMS.challenge(ctx, conn, Challenging(user, (device,), transaction.id, None, "Belay"))
+        assert FACTORS["sms"].challenge is not None
+        begun = FACTORS["sms"].challenge(
+            ctx, conn, Challenging(user, (device,), transaction.id, None, "Belay")
+        )
         challenges.add_challenge(conn, begun.challenge)
     assert begun.message is not None
     return str(begun.shown["oob_code"]), str(begun.message[1].code)
