@@ -40,7 +40,7 @@ BAD_FILE = "Failed to parse users file JSON when importing users. Make sure it i
 ACCIDENT = "The server made a mistake; its log has the details."
 
 
-@dataclass(frozen=True)
+@dataclass
 class JobFailed(Exception):
     details: str
 
