@@ -9,6 +9,7 @@ import queue
 import re
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -134,15 +135,24 @@ def post(
     permits_http: bool = False,
     total_seconds: float = TOTAL_SECONDS,
     max_bytes: int = MAX_ANSWER_BYTES,
+    speaks_http2: bool = False,
+    certificate: bytes | None = None,
 ) -> Answer:
-    """Send and read the answer, whatever its status. Raises Forbidden, Failed."""
+    """Send and read the answer, whatever its status. Raises Forbidden, Failed.
+
+    `certificate` is our own, with its key, in PEM: for those who know their clients by it.
+    """
     found = check_url(url, permits_http=permits_http)
     backend = _Backend(networks, time.monotonic() + total_seconds)
     given = {"Accept-Encoding": "identity", "User-Agent": "Belay"} | dict(headers)
     try:
         with (
             httpcore.ConnectionPool(
-                ssl_context=trusted_authorities(), network_backend=backend, retries=0
+                ssl_context=trusted_authorities(speaks_http2, certificate),
+                network_backend=backend,
+                retries=0,
+                http1=not speaks_http2,
+                http2=speaks_http2,
             ) as pool,
             httpx.Client(transport=_Transport(pool), trust_env=False, follow_redirects=False) as client,
             client.stream("POST", found, content=body, headers=given, timeout=_TIMEOUT) as answer,
@@ -169,11 +179,21 @@ def post(
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
 
 
-@lru_cache(1)
-def trusted_authorities() -> ssl.SSLContext:
-    """The authorities of the web, and those that the operator of this machine trusts."""
+@lru_cache(8)
+def trusted_authorities(speaks_http2: bool = False, certificate: bytes | None = None) -> ssl.SSLContext:
+    """The authorities of the web, and those that the operator of this machine trusts.
+
+    One context for each use: a pool writes into it which protocols it offers.
+    """
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
+    if certificate is not None:
+        with (
+            tempfile.NamedTemporaryFile() as file
+        ):  # OpenSSL reads it from a file; only we can, and it is gone at once
+            file.write(certificate)
+            file.flush()
+            context.load_cert_chain(file.name)
     return context
 
 

@@ -247,9 +247,17 @@ def _ask(
     begun: Begun,
 ) -> None:
     """Write a challenge and what is sent with it, if there may be one more. Raises InvalidRequest (429)."""
-    if factor.costs is not None:
+    if factor.costs is not None and begun.message is not None:
         realm_id = realm.id if realm else ""
-        sends.before(conn, ctx, realm_id=realm_id, device=device, channel=factor.costs, budget=sends.Budget())
+        sends.before(
+            conn,
+            ctx,
+            realm_id=realm_id,
+            device=device,
+            channel=factor.costs,
+            budget=sends.Budget(),
+            transaction_id=begun.challenge.transaction_id,
+        )
     challenges.add_challenge(conn, begun.challenge)
     if begun.message is not None:
         channel, message = begun.message

@@ -25,6 +25,7 @@ GATEWAYS = {
     "smtp_url": ("smtp", "smtps", "terminal"),
     "sms_url": ("twilio", "webhook+https", "webhook+http", "terminal"),
     "voice_url": ("twilio", "webhook+https", "webhook+http", "terminal"),
+    "push_url": ("ntfy+https", "ntfy+http", "webhook+https", "webhook+http", "terminal"),
 }
 
 
@@ -49,7 +50,7 @@ def _gateway_problem(name: str, address: str, kinds: tuple[str, ...]) -> str | N
         return f"{name} must begin with one of: {', '.join(kinds)}"
     if found.scheme != "terminal" and not host:
         return f"{name} names no host"
-    if found.scheme == "webhook+http" and host not in ("127.0.0.1", "localhost", "::1"):
+    if found.scheme.endswith("+http") and host not in ("127.0.0.1", "localhost", "::1"):
         return f"{name} may use plain http on this machine only"
     return None
 
@@ -96,6 +97,10 @@ class Settings(BaseModel):
         description="SMS: `twilio://SID:TOKEN@host?from=+1…` or `webhook+https://…`; `terminal:` prints.",
     )
     voice_url: str = Field("", description="Calls, as BELAY_SMS_URL.")
+    push_url: str = Field(
+        "",
+        description="Push beside APNs and FCM: `ntfy+https://host` or `webhook+https://…`; `terminal:` prints.",
+    )
     keyring: Path | None = Field(
         None, description="Keys for secrets at rest; default `keyring.json` in the instance."
     )

@@ -27,7 +27,12 @@ from app.store import schema
 KINDS = ("sqlite", "postgresql")
 CHEAP = {"hash_memory_kib": 8, "hash_time": 1, "insecure_test": True, "api_requests_per_second": 100_000}
 # There is something to send through, and nothing sends by itself: tests read the outbox.
-GATEWAYS = {"sms_url": "terminal:", "voice_url": "terminal:", "smtp_url": "terminal:"}
+GATEWAYS = {
+    "sms_url": "terminal:",
+    "voice_url": "terminal:",
+    "smtp_url": "terminal:",
+    "push_url": "terminal:",
+}
 
 
 def missing(service: str) -> None:

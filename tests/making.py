@@ -20,6 +20,8 @@ from app.store.documents import find_document
 from app.store.realms import Realm
 from app.store.users import User
 from app.tokens import signing
+from app.tokens.phone import read_key
+from tests.device import Phone, public_key
 
 PASSWORD = "correct horse battery staple"
 CAROLS_PASSWORD = "another one entirely"
@@ -126,6 +128,24 @@ def enroll_phone(server: Server, user: User, kind: str = "sms", destination: str
     with server.db.write() as conn:
         authenticators.add_authenticator(conn, row)
     return authenticator_id
+
+
+def enroll_push(server: Server, user: User, phone: Phone | None = None) -> Phone:
+    """Give somebody a confirmed phone, without the way there."""
+    phone = phone or Phone()
+    phone.id, phone.user_id = f"dev_{random_id()}", user.id
+    phone.base = f"{server.settings.issuer}appliance-mfa"
+    details: dict[str, object] = {
+        "identifier": phone.identifier,
+        "public_key": read_key(public_key(phone.private)),
+        "matches_numbers": phone.matches_numbers,
+    }
+    row = Authenticator(
+        f"push|{phone.id}", user.id, "push", now(), name=phone.name, details=details, confirmed_at=now()
+    )
+    with server.db.write() as conn:
+        authenticators.add_authenticator(conn, row)
+    return phone
 
 
 def give_recovery_code(server: Server, user: User, code: str = "ABCDEFGHIJKLMNOPQRSTUVWX") -> str:

@@ -13,6 +13,8 @@ from app.factors.factor import Answer, Begun, Challenging, Enrolling, Enrollment
 from app.store import authenticators, challenges
 from app.store.authenticators import Authenticator
 from app.store.users import User
+from app.tokens import phone
+from tests import device
 
 TRANSACTION = "t"
 
@@ -20,6 +22,11 @@ MEMBERS: dict[str, dict[str, str]] = {
     "sms": {"phone_number": "+491701234567"},
     "voice": {"phone_number": "+491701234567"},
     "email": {"email": "somebody@example.com"},
+}
+
+# What it has said of itself by the time that it is confirmed.
+DETAILS: dict[str, dict[str, object]] = {
+    "push": {"identifier": "a phone", "public_key": phone.read_key(device.public_key(device.key()))},
 }
 
 
@@ -40,8 +47,10 @@ def enroll(ctx: Context, factor: Factor, user: User) -> Enrollment:
 def hold(ctx: Context, factor: Factor, user: User) -> Held:
     """A confirmed authenticator."""
     enrollment = enroll(ctx, factor, user)
+    details = enrollment.authenticator.details | DETAILS.get(factor.kind, {})
     with ctx.db.write() as conn:
-        authenticators.add_authenticator(conn, replace(enrollment.authenticator, confirmed_at=ctx.now))
+        confirmed = replace(enrollment.authenticator, confirmed_at=ctx.now, details=details)
+        authenticators.add_authenticator(conn, confirmed)
     return Held(factor, user, reload(ctx, enrollment.authenticator), enrollment.shown)
 
 
@@ -83,10 +92,18 @@ def _sent_code(ctx: Context, held: Held) -> Answer:
     return Answer(members, begun.challenge)
 
 
+def _yes(ctx: Context, held: Held) -> Answer:
+    begun = begin(ctx, held)
+    with ctx.db.write() as conn:
+        challenges.answer_challenge(conn, begun.challenge.id, "approved", ctx.now)
+    return Answer({"oob_code": str(begun.shown["oob_code"])}, replace(begun.challenge, state="approved"))
+
+
 ANSWERS: dict[str, Callable[[Context, Held], Answer]] = {
     "totp": _otp,
     "recovery_code": _recovery_code,
     "sms": _sent_code,
     "voice": _sent_code,
     "email": _sent_code,
+    "push": _yes,
 }

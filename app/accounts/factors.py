@@ -112,7 +112,13 @@ def rename(conn: Connection, ctx: Context, user: User, known: Authenticator, nam
     return replace(known, name=name)
 
 
-def remove(conn: Connection, ctx: Context, user: User, authenticator_id: str) -> None:
+def remove(
+    conn: Connection,
+    ctx: Context,
+    user: User,
+    authenticator_id: str,
+    reason: str = "removed_by_administrator",
+) -> None:
     """Remove one; the recovery code goes with the last factor. Raises Missing."""
     users.lock_user(conn, user.id)
     if not authenticators.remove_authenticator(conn, user.id, authenticator_id):
@@ -124,7 +130,7 @@ def remove(conn: Connection, ctx: Context, user: User, authenticator_id: str) ->
         authenticators.remove_authenticators(conn, user.id)
     ctx.facts.user_id = user.id
     notices.put(conn, ctx, user, "factor_removed")
-    audit.record(conn, ctx, "gd_unenroll", "removed_by_administrator", {"id": authenticator_id})
+    audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})
 
 
 def remove_kinds(conn: Connection, ctx: Context, user: User, kinds: tuple[str, ...]) -> None:

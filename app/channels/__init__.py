@@ -1,6 +1,6 @@
 """Ways to reach a person, one file each. A new channel is its file and a line here."""
 
-from app.channels import email, sms, voice
+from app.channels import email, push, sms, voice
 from app.channels.channel import Channel
 
 CHANNELS: dict[str, Channel] = {
@@ -9,5 +9,6 @@ CHANNELS: dict[str, Channel] = {
         sms.CHANNEL,
         voice.CHANNEL,
         email.CHANNEL,
+        push.CHANNEL,
     )
 }

@@ -10,10 +10,10 @@ from xml.sax.saxutils import escape
 
 from sqlalchemy import Connection
 
-from app import documents, http_out
+from app import documents
 from app.channels import terminal
 from app.channels.channel import DeliveryFailed, Message
-from app.channels.gateways import Gateway, read_gateway
+from app.channels.gateways import Gateway, ask, check, read_gateway
 from app.context import Context
 
 TWILIO = "guardian/factors/phone/providers/twilio"
@@ -99,18 +99,6 @@ def webhook(ctx: Context, gateway: Gateway, body: dict[str, object]) -> None:
 
 
 def post(ctx: Context, gateway: Gateway, url: str, body: bytes, headers: dict[str, str]) -> None:
-    """Raises DeliveryFailed. An answer that never came may hide a message that went out: it is not sent again."""
+    """Raises DeliveryFailed."""
     is_local = gateway.origin.startswith("http://")
-    networks = ctx.settings.outgoing_networks + (http_out.LOOPBACK if is_local else ())
-    try:
-        answer = http_out.post(url, body, headers, networks=networks, permits_http=is_local)
-    except http_out.Forbidden:
-        raise DeliveryFailed("forbidden_address", may_repeat=False) from None
-    except http_out.Failed as failure:
-        raise DeliveryFailed(str(failure), may_repeat=failure.was_not_sent) from None
-    if 200 <= answer.status < 300:
-        return
-    # The gateway says that it has not taken it; only for some reasons it may later.
-    raise DeliveryFailed(
-        f"status_{answer.status}", may_repeat=answer.status in (408, 425, 429) or answer.status >= 500
-    )
+    check(ask(ctx, url, body, headers, is_local=is_local).status)

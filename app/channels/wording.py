@@ -66,6 +66,15 @@ TEXTS = {
     ),
 }
 LANGUAGES = tuple(TEXTS)
+PUSH_TEXTS = {
+    "en": "Do you log in at {tenant}?",
+    "de": "Melden Sie sich gerade bei {tenant} an?",
+    "es": "¿Está iniciando sesión en {tenant}?",
+    "fr": "Êtes-vous en train de vous connecter à {tenant} ?",
+    "it": "Sta accedendo a {tenant}?",
+    "nl": "Logt u in bij {tenant}?",
+    "pt": "Está a entrar em {tenant}?",
+}
 
 
 @dataclass(frozen=True)
@@ -128,3 +137,9 @@ def problem_of(template: str) -> str | None:
     except (liquid.exceptions.LiquidError, RecursionError) as error:
         return str(error)[:200]
     return None
+
+
+def of_push(language: str, tenant: str, application: str) -> str:
+    """The question that a phone shows before its app is opened."""
+    place = f"{tenant} ({application})" if application else tenant
+    return PUSH_TEXTS.get(language, PUSH_TEXTS["en"]).format(tenant=place)

@@ -28,7 +28,7 @@ class Names:
 # In the order in which Auth0 lists them.
 NAMES = (
     Names("sms", "sms", "phone", "sms", "phone"),
-    Names("", "push-notification", "push", "guardian"),
+    Names("push", "push-notification", "push", "guardian"),
     Names("totp", "otp", "totp", "authenticator", "totp", is_on_by_default=True),
     Names("email", "email", "email", "email", "email"),
     Names("", "duo", "", "duo"),

@@ -16,6 +16,7 @@ from app.channels import CHANNELS
 from app.context import Context
 from app.crypto import digest
 from app.errors import InvalidRequest, limit_headers
+from app.guards import pushes
 from app.guards.brute_force import network_of
 from app.store import buckets
 from app.store.authenticators import Authenticator
@@ -50,8 +51,12 @@ def before(
     device: Authenticator,
     channel: str,
     budget: Budget,
+    transaction_id: str,
 ) -> None:
     """Count one message, or refuse it: raise InvalidRequest (429), and the transaction takes nothing."""
+    if channel == pushes.CHANNEL:
+        pushes.before(conn, ctx, user_id=device.user_id, transaction_id=transaction_id)
+        return
     destination = str(device.details.get("destination", ""))
     unanswered, newest = count_unanswered(conn, device.id, ctx.now - REMEMBERED_FOR)
     if newest is not None:

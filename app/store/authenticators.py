@@ -149,6 +149,17 @@ def find_by_device(conn: Connection, device_id: str, prefixes: Iterable[str]) ->
     return value_of(Authenticator, row) if row else None
 
 
+def save_device(conn: Connection, device: Authenticator) -> bool:
+    """Write what a device says of itself. False when it is gone."""
+    said = {
+        "name": device.name,
+        "details": device.details,
+        "sealed_secret": device.sealed_secret,
+        "code_digest": device.code_digest,
+    }
+    return won(conn.execute(update(authenticators).where(_C.id == device.id).values(**said)))
+
+
 def rename_authenticator(conn: Connection, authenticator_id: str, name: str) -> None:
     conn.execute(update(authenticators).where(_C.id == authenticator_id).values(name=name))
 

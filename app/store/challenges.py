@@ -67,6 +67,7 @@ class Challenge:
 
 
 _BY_HANDLE = select(challenges).where(_C.handle_digest == bindparam("digest"))
+_BY_ID = select(challenges).where(_C.id == bindparam("challenge_id"))
 _SETTLE = (
     _update(challenges)
     .where(_C.id == bindparam("challenge_id"), _C.state.in_(bindparam("of", expanding=True)))
@@ -83,6 +84,11 @@ _POLL = (
 
 def find_challenge(conn: Connection, handle_digest: str) -> Challenge | None:
     row = conn.execute(_BY_HANDLE, {"digest": handle_digest}).first()
+    return value_of(Challenge, row) if row else None
+
+
+def find_challenge_by_id(conn: Connection, challenge_id: str) -> Challenge | None:
+    row = conn.execute(_BY_ID, {"challenge_id": challenge_id}).first()
     return value_of(Challenge, row) if row else None
 
 
@@ -111,6 +117,11 @@ def answer_challenge(conn: Connection, challenge_id: str, to: str, now: datetime
 def consume_challenge(conn: Connection, challenge_id: str, now: datetime, *, of: str = "open") -> bool:
     """Whether this caller is the one that may complete a login with it."""
     return _settle(conn, challenge_id, (of,), "used", now)
+
+
+def void_challenge(conn: Connection, challenge_id: str, now: datetime) -> bool:
+    """Nobody may answer it any more."""
+    return _settle(conn, challenge_id, ("open",), "void", now)
 
 
 def note_poll(conn: Connection, challenge_id: str, now: datetime, before: datetime) -> bool:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from app.store.base import UTCDateTime, metadata, row_of, value_of, won
+from app.store.challenges import Challenge, challenges
 
 messages = Table(
     "messages",
@@ -103,6 +104,20 @@ _AGAIN = (
 
 def add_message(conn: Connection, message: Queued) -> None:
     conn.execute(insert(messages).values(**row_of(message)))
+
+
+_ASKED = (
+    select(challenges)
+    .join(messages, _M.challenge_id == challenges.c.id)
+    .where(_M.user_id == bindparam("of_user"), _M.channel == bindparam("of_channel"))
+    .where(_M.created_at > bindparam("since"))
+)
+
+
+def list_asked(conn: Connection, user_id: str, channel: str, since: datetime) -> list[Challenge]:
+    """Challenges of a person for which something was sent over that channel."""
+    rows = conn.execute(_ASKED, {"of_user": user_id, "of_channel": channel, "since": since})
+    return [value_of(Challenge, row) for row in rows]
 
 
 def has_due(conn: Connection, channel: str, now: datetime) -> bool:

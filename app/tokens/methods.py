@@ -9,8 +9,8 @@ Methods = tuple[Method, ...]
 PASSWORD = "pwd"  # noqa: S105 - the name of a method
 ACR_MFA = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
 
-# RFC 8176 has no word for a recovery code or a mail: they show as `mfa` alone.
-_AMR = {PASSWORD: PASSWORD, "totp": "otp", "sms": "sms", "voice": "tel"}
+# RFC 8176 has no word for a recovery code or a mail: they show as `mfa` alone. Where a phone keeps its key is unknown.
+_AMR = {PASSWORD: PASSWORD, "totp": "otp", "sms": "sms", "voice": "tel", "push": "swk"}
 
 
 def has_second_factor(methods: Methods) -> bool:

@@ -34,10 +34,11 @@ def answer(body: object, *, status: int = 200, media_type: str = JSON_UTF8) -> R
 
 
 MANAGEMENT = "/api/v2/"
+GUARDIAN = "/appliance-mfa/"
 
 
 def _management_shape(refusal: Refusal) -> dict[str, object]:
-    """The envelope that management SDKs parse. A refused token has attributes in the place of a code."""
+    """The envelope that management and Guardian SDKs parse. A refused token has attributes in the place of a code."""
     message = refusal.description or refusal.error
     shape: dict[str, object] = {
         "statusCode": refusal.status,
@@ -51,7 +52,7 @@ def _management_shape(refusal: Refusal) -> dict[str, object]:
 
 def refuse(refusal: Refusal) -> Response:
     g.outcome = f"{refusal.error}:{refusal.reason}"
-    if request.path.startswith(MANAGEMENT):
+    if request.path.startswith((MANAGEMENT, GUARDIAN)):
         response = answer(_management_shape(refusal), status=refusal.status)
         response.headers.extend(refusal.headers)
         return response

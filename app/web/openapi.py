@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from app.grants import GRANTS
 from app.grants.client_auth import PARAMS as CLIENT_PARAMS
 from app.grants.grant import Grant
+from app.web import guardian
 from app.web.answers import answer
 from app.web.body import MAX_BYTES
 from app.web.dbconnections import PROFILE
@@ -307,7 +308,7 @@ def document(issuer: str) -> Schema:
             "description": "The OAuth password grant that cannot skip the second factor.",
         },
         "servers": [{"url": issuer.rstrip("/")}],
-        "paths": _paths() | description.paths(),
+        "paths": _paths() | guardian.paths() | description.paths(),
         "components": {
             "schemas": {
                 "Error": ERROR,
@@ -319,6 +320,7 @@ def document(issuer: str) -> Schema:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic"},
+                "ticket": {"type": "apiKey", "in": "header", "name": "Authorization"},
             },
         },
     }

@@ -109,7 +109,14 @@ class Sns(Lenient):
 
 
 class Apns(Lenient):
+    """A certificate as Auth0 takes it, or (ours) a signing key with its `key_id` and `team_id`."""
+
+    bundle_id: str | None = None
+    sandbox: bool | None = None
     p12: str | None = None
+    p8: str | None = None
+    key_id: str | None = None
+    team_id: str | None = None
 
 
 class Fcm(Lenient):
@@ -164,7 +171,7 @@ SETTINGS = (
     ),
     Setting(f"{PUSH}/selected-provider", PushProvider, SCOPES, {"provider": "guardian"}),
     Setting(f"{PUSH}/providers/sns", Sns, SCOPES, methods=ALL, secrets=("aws_secret_access_key",)),
-    Setting(f"{PUSH}/providers/apns", Apns, SCOPES, methods=ALL, secrets=("p12",)),
+    Setting(f"{PUSH}/providers/apns", Apns, SCOPES, methods=ALL, secrets=("p12", "p8")),
     Setting(f"{PUSH}/providers/fcm", Fcm, SCOPES, methods=ALL[1:], secrets=("server_key",), is_shown=False),
     Setting(
         f"{PUSH}/providers/fcmv1",

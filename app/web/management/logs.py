@@ -44,6 +44,9 @@ DESCRIPTIONS = {
     "gd_unenroll": "Second factor removed",
     "gd_start_enroll": "Second factor enrolment begun",
     "gd_start_auth": "Second factor asked for",
+    "gd_auth_succeed": "Second factor approved on a phone",
+    "gd_auth_rejected": "Second factor rejected on a phone",
+    "gd_update_device_account": "Phone updated",
 }
 
 
