@@ -11,8 +11,8 @@ from app.context import Context
 from tests.gateways import Gateway, http_gateway
 
 every_channel = pytest.mark.parametrize("channel", CHANNELS.values(), ids=lambda channel: channel.name)
-SETTING = {"sms": "sms_url", "voice": "voice_url", "email": "smtp_url"}
-DESTINATION = {"email": "ana@example.com"}
+SETTING = {"sms": "sms_url", "voice": "voice_url", "email": "smtp_url", "push": "push_url"}
+DESTINATION = {"email": "ana@example.com", "push": "GCM:fcm:1"}
 
 
 @pytest.fixture
@@ -27,11 +27,13 @@ def through(ctx: Context, channel: Channel, address: str) -> Context:
 
 
 def message_for(channel: Channel, **changes: str) -> Message:
-    given = {
+    given: dict[str, object] = {
         "id": "msg_1",
         "destination": DESTINATION.get(channel.name, "+491701234567"),
         "text": "123456 is it",
     }
+    if channel.name == "push":
+        given["payload"] = {"dai": "dev_1", "txtkn": "cha_1.x", "c": "nonce"}
     return Message(**(given | {"subject": "Your code", "code": "123456"} | changes))  # type: ignore[arg-type]
 
 
@@ -82,8 +84,8 @@ def test_a_gateway_that_breaks_off_is_not_asked_twice(
     "text", ["a\r\nBcc: everybody@example.com", "\0", "<Say>", "&amp; 'quotes'", "é😀" * 50]
 )
 def test_odd_text_stays_text(ctx: Context, channel: Channel, gateway: Gateway, text: str) -> None:
-    if channel.name == "email":
-        return  # tests/channels/test_email.py
+    if channel.name in ("email", "push"):
+        return  # tests/channels/test_email.py, test_push.py
     ctx = through(ctx, channel, f"webhook+http://{gateway.host}/in?key=1")
     channel.deliver(ctx, message_for(channel, text=text))
     (received,) = gateway.received

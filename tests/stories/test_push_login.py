@@ -149,7 +149,7 @@ def test_a_yes_completes_the_login_once(wire: Wire, cast: Cast, clock: FrozenDat
         "dai": phone.id,
         "txtkn": payload["txtkn"],
         "c": payload["c"],
-        "d": "2026-11-23T12:00:00.000Z",
+        "d": f"{NOON:%Y-%m-%dT%H:%M:%S}.000Z",
         "sh": "http://127.0.0.1:8000",
         "s": payload["s"],
         "l": {"n": "127.0.0.1"},
