@@ -22,13 +22,15 @@ class Names:
     enrollment: str
     """`auth_method` of a guardian enrolment."""
     imported: str = ""
+    enrollment_type: str = ""
+    """`type` of a guardian enrolment, where it is another word."""
     is_on_by_default: bool = False
 
 
 # In the order in which Auth0 lists them.
 NAMES = (
     Names("sms", "sms", "phone", "sms", "phone"),
-    Names("push", "push-notification", "push", "guardian"),
+    Names("push", "push-notification", "push", "guardian", enrollment_type="pn"),
     Names("totp", "otp", "totp", "authenticator", "totp", is_on_by_default=True),
     Names("email", "email", "email", "email", "email"),
     Names("", "duo", "", "duo"),

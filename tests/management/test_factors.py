@@ -3,6 +3,7 @@
 import pyotp
 import pytest
 
+from tests import making
 from tests.making import CAROLS_PASSWORD, Cast
 from tests.management.conftest import Admin, refused
 from tests.wire import Wire, code_of
@@ -33,6 +34,27 @@ def test_a_factor_that_an_administrator_gives_counts_at_once(admin: Admin, wire:
         "The authentication method could not be found.",
     )
     wire.ok(wire.password("bob@example.com"))
+
+
+def test_a_phone_is_shown_and_removed(admin: Admin, wire: Wire, cast: Cast) -> None:
+    phone = making.enroll_push(wire.server, cast.bob)
+    bob = f"/users/{cast.bob.id}"
+    (method,) = admin.get(f"{bob}/authentication-methods")
+    assert (method["type"], method["name"], method["link_id"]) == ("push", phone.name, phone.id)
+    assert method["authentication_methods"] == [{"type": "push", "id": f"push|{phone.id}"}]
+    (found,) = admin.get(f"{bob}/enrollments")
+    assert (found["id"], found["type"], found["auth_method"]) == (phone.id, "pn", "guardian")
+    assert found["identifier"] == phone.identifier
+    assert "public_key" not in str(method) + str(found)
+    admin.delete(f"/guardian/enrollments/{phone.id}")
+    wire.ok(wire.password("bob@example.com"))
+
+
+def test_apples_signing_key_is_kept_and_never_shown(admin: Admin) -> None:
+    path = "/guardian/factors/push-notification/providers/apns"
+    given = {"bundle_id": "com.example", "key_id": "K", "team_id": "T", "sandbox": True, "p8": "secret"}
+    admin.put(path, given)
+    assert admin.get(path) == {name: value for name, value in given.items() if name != "p8"}
 
 
 @pytest.mark.parametrize("secret", ["", "short", "not base 32 at all!!", "1" * 32])

@@ -32,6 +32,16 @@ def view(known: Authenticator) -> dict[str, Any]:
         "created_at": timestamp(known.created_at),
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth_at": timestamp(known.last_used_at),
+    } | _of_phone(known)
+
+
+def _of_phone(known: Authenticator) -> dict[str, Any]:
+    """A push stands beside nothing else here: enrolling one makes no one-time password."""
+    if known.kind != "push":
+        return {}
+    return {
+        "authentication_methods": [{"type": "push", "id": known.id}],
+        "link_id": known.id.partition("|")[2],
     }
 
 
@@ -226,10 +236,11 @@ def invalidate_remembered(call: Call) -> object:
 
 
 def enrollment_view(known: Authenticator) -> dict[str, Any]:
-    return {
+    said = {"identifier": known.details["identifier"]} if "identifier" in known.details else {}
+    return said | {
         "id": known.id.partition("|")[2],
         "status": "confirmed" if known.confirmed_at else "pending",
-        "type": BY_KIND[known.kind].enrollment,
+        "type": BY_KIND[known.kind].enrollment_type or BY_KIND[known.kind].enrollment,
         "name": (known.name or "")[:20] or None,
         "auth_method": BY_KIND[known.kind].enrollment,
         "phone_number": _destination(known).get("phone_number"),
