@@ -9,8 +9,9 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
@@ -18,15 +19,19 @@ from urllib.parse import quote, quote_plus, urlencode
 import pytest
 from sqlalchemy import select, text
 
+from app.channels.outbox import opened
+from app.context import Context
 from app.grants.client_auth import ASSERTION_TYPE
-from app.store.base import metadata
+from app.store import outbox
+from app.store.base import metadata, value_of
 from app.store.events import events
 from tests import making
 from tests.databases import KINDS, Templates
+from tests.device import Phone
 from tests.jose import assertion, make_signer
 from tests.live import BELAY, Answer, Live, raw_request, serving
 from tests.making import API, CAROLS_PASSWORD, PASSWORD, Cast
-from tests.wire import APP, MFA_OTP, MFA_RECOVERY, code_of
+from tests.wire import APP, MFA_OOB, MFA_OTP, MFA_RECOVERY, code_of
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 AGENT = "agent-that-is-logged"
@@ -37,7 +42,8 @@ def live(
     request: pytest.FixtureRequest, templates: Templates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("logged")
-    with serving(templates, request.param, folder, workers=2, BELAY_LOG_LEVEL="debug") as found:
+    nobody = {"BELAY_PUSH_URL": "webhook+http://127.0.0.1:9/"}
+    with serving(templates, request.param, folder, workers=2, BELAY_LOG_LEVEL="debug", **nobody) as found:
         yield found
 
 
@@ -167,6 +173,57 @@ def everything_right(sender: Sender, cast: Cast) -> None:
     assert sender.post("/oauth/revoke", {"token": first}, Authorization=f"Basic {basic}").status == 200
 
 
+def a_phone(sender: Sender, cast: Cast) -> None:
+    """An enrolment, a no and a yes by push, and the phone's own entry."""
+    making.switch_on(sender.live.server, "push-notification")
+    phone = Phone(credentials={"service": "GCM", "token": sender.canary("push token")})
+    bob = {"grant_type": "password", "username": "bob@example.com", "password": PASSWORD}
+    mine = {"audience": sender.live.base + "/mfa/", "scope": "enroll"}
+    token = sender.token(**bob, **mine)["access_token"]
+    body = '{"authenticator_types":["oob"],"oob_channels":["auth0"]}'
+    shown = sender.send("/mfa/associate", body, JSON, Authorization=f"Bearer {token}").json
+    sender.knows("oob_code", shown["oob_code"])
+    ticket, said = phone.scan(shown["barcode_uri"])
+    sender.knows("ticket", ticket.split('"')[1])
+    base = "/appliance-mfa/api"
+    sender.send(f"{base}/enroll", json.dumps({}), JSON, Authorization=ticket)
+    enrolled = sender.send(f"{base}/enroll", json.dumps(said), JSON, Authorization=ticket)
+    phone.take(enrolled.json)
+    own = sender.knows("phone token", phone.token)
+    sender.token(grant_type=MFA_OOB, mfa_token=token, oob_code=shown["oob_code"])
+    path = f"{base}/device-accounts/{phone.id}"
+    sender.send(path, json.dumps(said), JSON, method="PATCH", Authorization=f"Bearer {own}")
+    for credential in (sender.canary("phone token"), sender.knows("signed", phone.own_token(at=0))):
+        sender.send(path, "{}", JSON, method="PATCH", Authorization=f"Bearer {credential}")
+    for accepted in (False, True):
+        sealed = sender.token(**bob)["mfa_token"]
+        begun = sender.post("/mfa/challenge", APP | {"mfa_token": sealed}).json
+        oob_code = sender.knows("oob_code", begun["oob_code"])
+        payload = newest_push(sender.live)
+        sender.knows("txtkn", str(payload["txtkn"]))
+        sender.knows("challenge", str(payload["c"]))
+        for response in (
+            sender.canary("answer"),
+            phone.answer_to(payload, at=time.time(), auth0_guardian_accepted=accepted),
+        ):
+            sender.knows("answer", response)
+            answer = json.dumps({"challenge_response": response})
+            bearer = f"Bearer {payload['txtkn']}"
+            sender.send(f"{base}/resolve-transaction", answer, JSON, Authorization=bearer)
+        poll = {"grant_type": MFA_OOB, "mfa_token": sealed, "oob_code": oob_code}
+        status = sender.post("/oauth/token", APP | poll).status
+        assert status == (200 if accepted else 400)
+
+
+def newest_push(live: Live) -> Mapping[str, object]:
+    """What a phone is sent; read from the outbox, because nobody listens where it goes."""
+    ctx = Context(live.server, making.now(), ip="")
+    newest = select(outbox.messages).where(outbox.messages.c.channel == "push")
+    with live.server.db.read() as conn:
+        row = conn.execute(newest.order_by(outbox.messages.c.created_at.desc())).first()
+    return opened(ctx, value_of(outbox.Queued, row)).payload
+
+
 def everything_wrong(sender: Sender, cast: Cast) -> None:
     """One canary in each place that takes a credential, in each way in which that can be wrong."""
     bob = {"grant_type": "password", "username": "bob@example.com", "password": PASSWORD} | APP
@@ -252,6 +309,7 @@ def assert_absent(secrets_: dict[str, str], places: dict[str, str]) -> None:
 def test_no_secret_is_written_anywhere(live: Live, cast: Cast) -> None:
     sender = Sender(live)
     everything_right(sender, cast)
+    a_phone(sender, cast)
     refused_before = len(sender.refusals)
     everything_wrong(sender, cast)
     assert len(sender.secrets) > 100 and len(sender.refusals) - refused_before > 60

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from app import audit
 from app.accounts import factors
+from app.channels import notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_token
 from app.errors import Forbidden, InvalidToken, Missing, Unauthorized
@@ -30,7 +31,7 @@ NO_TICKET = "The enrollment transaction is not found or is expired."
 NO_TRANSACTION = "The transaction is not found or is expired."
 NO_DEVICE = "The device account is not found."
 BAD_TOKEN = "Invalid token."  # noqa: S105 - a text
-WRONG_NUMBER = "wrong_number"
+REJECTED, WRONG_NUMBER = "rejected_by_person", "wrong_number"
 BAD_NUMBER = "The number is not the one that the login shows."
 
 
@@ -79,7 +80,7 @@ def answer(ctx: Context, phones: str, response: str) -> None:
         asked = _opened(conn, phones)
         if asked is None or asked.details.get("is_enrollment"):
             raise Unauthorized(BAD_TOKEN, reason="invalid_token")
-        device, _ = _of(ctx, conn, asked)
+        device, user = _of(ctx, conn, asked)
     if not _is_waiting(ctx, asked):
         raise Missing(NO_TRANSACTION, reason="login_transaction_not_found")
     try:
@@ -102,6 +103,8 @@ def answer(ctx: Context, phones: str, response: str) -> None:
             pushes.rejected(conn, ctx, device)
         else:
             pushes.approved(conn, device.user_id)
+        if reason == REJECTED:
+            notices.put(conn, ctx, user, "push_rejected")
         audit.record(conn, ctx, "gd_auth_rejected" if reason else "gd_auth_succeed", reason, details)
     if reason == WRONG_NUMBER:
         raise Forbidden(BAD_NUMBER, reason="invalid_binding_code")
@@ -110,7 +113,7 @@ def answer(ctx: Context, phones: str, response: str) -> None:
 def _objection(asked: Challenge, phones: str, claims: Mapping[str, Any]) -> str:
     """Why it is a no; empty for a yes. Whoever types a wrong number does not see the login: no second guess."""
     if not claims["auth0_guardian_accepted"]:
-        return "rejected_by_person"
+        return REJECTED
     wanted, given = asked.details.get("number_digest"), claims.get("binding_code")
     if wanted is None:
         return ""

@@ -33,6 +33,11 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
             "A second factor was removed from your account at {tenant}. If that was not you, tell the people who run "
             "{tenant} at once.",
         ),
+        "push_rejected": (
+            "A login was rejected on your phone",
+            "A login to your account at {tenant} was rejected on your phone. If you did not begin it, somebody knows "
+            "your password: change it.",
+        ),
         "recovery_code_used": (
             "Your recovery code was used",
             "The recovery code of your account at {tenant} was used to log in, and replaced by a new one. If that was "
@@ -67,6 +72,11 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
             "Ein zweiter Faktor wurde von Ihrem Konto entfernt",
             "Von Ihrem Konto bei {tenant} wurde ein zweiter Faktor entfernt. Wenn Sie das nicht waren, melden Sie es "
             "sofort bei {tenant}.",
+        ),
+        "push_rejected": (
+            "Eine Anmeldung wurde auf Ihrem Telefon abgelehnt",
+            "Auf Ihrem Telefon wurde eine Anmeldung an Ihrem Konto bei {tenant} abgelehnt. Wenn nicht Sie sie begonnen "
+            "haben, kennt jemand Ihr Passwort: Ändern Sie es.",
         ),
         "recovery_code_used": (
             "Ihr Wiederherstellungscode wurde benutzt",

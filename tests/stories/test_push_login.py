@@ -169,6 +169,7 @@ def test_a_no_ends_it_and_leaves_its_reason(wire: Wire, cast: Cast) -> None:
     token, shown, payload = asked(wire)
     said = {"auth0_guardian_accepted": False, "auth0_guardian_reason": "Hack\u00fcr\0\ud800attempt"}
     assert yes(wire, phone, payload, **said).status_code == 204
+    assert wire.messages()[-1].subject == "A login was rejected on your phone"
     event = wire.events()[-1]
     assert (event.type, event.reason, event.user_id) == (
         "gd_auth_rejected",

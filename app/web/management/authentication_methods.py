@@ -32,21 +32,11 @@ def view(known: Authenticator) -> dict[str, Any]:
         "created_at": timestamp(known.created_at),
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth_at": timestamp(known.last_used_at),
-    } | _of_phone(known)
-
-
-def _of_phone(known: Authenticator) -> dict[str, Any]:
-    """A push stands beside nothing else here: enrolling one makes no one-time password."""
-    if known.kind != "push":
-        return {}
-    return {
-        "authentication_methods": [{"type": "push", "id": known.id}],
-        "link_id": known.id.partition("|")[2],
     }
 
 
 def _destination(known: Authenticator) -> dict[str, Any]:
-    """Where codes go, masked as its owner sees it."""
+    """Where codes and pushes go, masked as its owner sees it."""
     if known.kind == "email":
         return {"email": FACTORS["email"].shown_name(known)}
     if BY_KIND[known.kind].method == "phone":
@@ -55,6 +45,9 @@ def _destination(known: Authenticator) -> dict[str, Any]:
             "preferred_authentication_method": known.kind,
             "authentication_methods": [{"type": known.kind, "id": known.id}],
         }
+    if known.kind == "push":  # beside no one-time password: enrolling one makes none
+        link_id = known.id.partition("|")[2]
+        return {"authentication_methods": [{"type": "push", "id": known.id}], "link_id": link_id}
     return {}
 
 
