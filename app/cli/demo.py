@@ -37,7 +37,7 @@ def demo(serve: bool) -> None:
 
     Passwords and secrets are made up anew for every instance and kept in `demo.env` in its folder (0600).
     """
-    for name in ("BELAY_SMS_URL", "BELAY_VOICE_URL", "BELAY_SMTP_URL"):
+    for name in ("BELAY_SMS_URL", "BELAY_VOICE_URL", "BELAY_SMTP_URL", "BELAY_PUSH_URL"):
         os.environ.setdefault(name, "terminal:")  # codes appear where the server runs
     server = open_here()
     try:

@@ -31,6 +31,7 @@ LIFETIME = timedelta(minutes=5)
 INTERVAL = timedelta(seconds=5)  # between polls (RFC 8628 3.5)
 
 REJECTED = "MFA Authorization rejected."
+VOID = "Malformed oob_code"
 BASE_PATH = "appliance-mfa"
 
 _BROWSERS = (
@@ -205,7 +206,7 @@ FACTOR = Factor(
     is_challengeable=True,
     enroll=enroll,
     verify=verify,
-    wrong_answer=REJECTED,
+    wrong_answer=VOID,
     limit_event="gd_auth_failed",
     challenge=challenge,
     listed_type="push-notification",

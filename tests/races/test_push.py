@@ -134,15 +134,14 @@ def test_two_hundred_challenges_at_once_ring_a_phone_five_times_a_minute(
     live: Live, cast: Cast, gateway: Gateway
 ) -> None:
     user, phone = owner(live, cast, "bombed")
-    token = mfa_token(live, str(user.email))
-    request = json.dumps({"mfa_token": token} | APP).encode()
     headers = {"Content-Type": "application/json"}
-    bombs = [raw_request("POST", "/mfa/challenge", live.host, request, headers)] * 200
+    bodies = [json.dumps({"mfa_token": mfa_token(live, str(user.email))} | APP).encode() for _ in range(4)]
+    bombs = [raw_request("POST", "/mfa/challenge", live.host, body, headers) for body in bodies * 50]
     answers = spread(live, bombs, 32)
     assert {answer.status for answer in answers} == {200, 429}
     time.sleep(0.5)
     seen = len(payloads(gateway, phone))
-    assert seen <= 5 == sum(answer.status == 200 for answer in answers)
+    assert 1 <= seen == sum(answer.status == 200 for answer in answers) <= 5
     report("push bombing", tried="200 challenges, 32 at a time", held=f"the phone rang {seen} times")
 
 
