@@ -51,7 +51,7 @@ def before(
     device: Authenticator,
     channel: str,
     budget: Budget,
-    transaction_id: str,
+    transaction_id: str = "",
 ) -> None:
     """Count one message, or refuse it: raise InvalidRequest (429), and the transaction takes nothing."""
     if channel == pushes.CHANNEL:
