@@ -149,21 +149,21 @@ def _verified(ctx: Context, device: Authenticator, token: str, endpoint: str, is
 
 def update(ctx: Context, enrollment_id: str, token: str, said: Said) -> None:
     """Raises Missing, Unauthorized."""
+    device, user = _own(ctx, enrollment_id, token)
+    changed = [name for name in ("identifier", "name", "push_credentials") if getattr(said, name) is not None]
     with ctx.db.write() as conn:
-        device, user = _own(ctx, conn, enrollment_id, token)
         users.lock_user(conn, user.id)
-        device, _ = _own(ctx, conn, enrollment_id, token)  # as the one before left it
-        authenticators.save_device(conn, _written(ctx, device, said))
-        changed = [
-            name for name in ("identifier", "name", "push_credentials") if getattr(said, name) is not None
-        ]
+        newest = authenticators.find_by_device(conn, device.id, ())  # as the one before left it
+        if newest is None:
+            raise Missing(NO_DEVICE, reason="device_account_not_found")
+        authenticators.save_device(conn, _written(ctx, newest, said))
         audit.record(conn, ctx, "gd_update_device_account", "", {"id": device.id, "changed": changed})
 
 
 def remove(ctx: Context, enrollment_id: str, token: str) -> None:
     """Raises Missing, Unauthorized."""
+    device, user = _own(ctx, enrollment_id, token)
     with ctx.db.write() as conn:
-        device, user = _own(ctx, conn, enrollment_id, token)
         factors.remove(conn, ctx, user, device.id, reason="removed_by_device")
 
 
@@ -178,14 +178,20 @@ def _written(ctx: Context, device: Authenticator, said: Said) -> Authenticator:
     return replace(device, name=name, details=details, sealed_secret=sealed)
 
 
-def _own(ctx: Context, conn: Connection, enrollment_id: str, token: str) -> tuple[Authenticator, User]:
+def _own(ctx: Context, enrollment_id: str, token: str) -> tuple[Authenticator, User]:
     """A phone's own entry: by the token that it was given, or by one that it signed. Raises Missing, Unauthorized."""
-    device = authenticators.find_by_device(conn, enrollment_id, (KIND,))
-    if device is None or device.kind != KIND or device.code_digest is None:
-        raise Missing(NO_DEVICE, reason="device_account_not_found")
-    user = users.find_user(conn, device.user_id)
-    if user is None or user.is_blocked:
-        raise Missing(NO_DEVICE, reason="device_account_not_found")
+    with ctx.db.read() as conn:
+        device = authenticators.find_by_device(conn, enrollment_id, (KIND,))
+        user = users.find_user(conn, device.user_id) if device is not None else None
+        if (
+            device is None
+            or device.kind != KIND
+            or device.code_digest is None
+            or user is None
+            or user.is_blocked
+        ):
+            raise Missing(NO_DEVICE, reason="device_account_not_found")
+        _note(ctx, conn, user)
     if token.count(".") == 2:
         try:
             claims = _verified(ctx, device, token, "device-accounts", device_id(device))
@@ -196,7 +202,6 @@ def _own(ctx: Context, conn: Connection, enrollment_id: str, token: str) -> tupl
         is_right = hmac.compare_digest(digest(token), device.code_digest)
     if not is_right:
         raise Unauthorized(BAD_TOKEN, reason="invalid_token")
-    _note(ctx, conn, user)
     return device, user
 
 
