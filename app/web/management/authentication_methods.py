@@ -23,8 +23,8 @@ NOT_SERVED = "Authentication methods of this type cannot be made by this server 
 
 
 def view(known: Authenticator) -> dict[str, Any]:
-    """Never the secret."""
-    return _destination(known) | {
+    """Never the secret; what a security key tells of itself is none."""
+    return _told_of(known) | {
         "id": known.id,
         "type": BY_KIND[known.kind].method,
         "confirmed": known.confirmed_at is not None,
@@ -35,8 +35,17 @@ def view(known: Authenticator) -> dict[str, Any]:
     }
 
 
-def _destination(known: Authenticator) -> dict[str, Any]:
-    """Where codes go, masked as its owner sees it."""
+def _told_of(known: Authenticator) -> dict[str, Any]:
+    """Where codes go, masked as its owner sees it, or what a key is known by."""
+    if known.credential_id is not None:
+        return {
+            "key_id": known.credential_id,
+            "public_key": known.details["public_key"],
+            "relying_party_identifier": known.details["rp_id"],
+            "aaguid": known.details["aaguid"],
+            "credential_device_type": "multi_device" if known.details["is_synced"] else "single_device",
+            "credential_backed_up": known.details["is_backed_up"],
+        }
     if known.kind == "email":
         return {"email": FACTORS["email"].shown_name(known)}
     if BY_KIND[known.kind].method == "phone":
@@ -232,7 +241,7 @@ def enrollment_view(known: Authenticator) -> dict[str, Any]:
         "type": BY_KIND[known.kind].enrollment,
         "name": (known.name or "")[:20] or None,
         "auth_method": BY_KIND[known.kind].enrollment,
-        "phone_number": _destination(known).get("phone_number"),
+        "phone_number": _told_of(known).get("phone_number"),
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth": timestamp(known.last_used_at),
     }
