@@ -5,7 +5,18 @@ Here wire words are translated: Auth0's outside, ours inside. Nothing is decided
 
 from flask import Blueprint
 
-from app.web import dbconnections, downloads, health, management, mfa, oauth, openapi, ticket, well_known
+from app.web import (
+    dbconnections,
+    downloads,
+    enrollment_page,
+    health,
+    management,
+    mfa,
+    oauth,
+    openapi,
+    ticket,
+    well_known,
+)
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     oauth.blueprint,
@@ -17,4 +28,5 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     management.blueprint,
     dbconnections.blueprint,
     ticket.blueprint,
+    enrollment_page.blueprint,
 )
