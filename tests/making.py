@@ -12,7 +12,7 @@ from app import accounts
 from app.context import Context, Server
 from app.crypto import digest, owner_of, random_id
 from app.factors import vocabulary
-from app.factors.webauthn import user_handle
+from app.factors.relying_party import user_handle
 from app.passwords import FORM
 from app.store import apis, authenticators, client_grants, clients, realms, tenant
 from app.store import users as user_rows

@@ -277,6 +277,21 @@ def _check_key(public_key: bytes) -> None:
         raise Wrong("key_not_accepted")
 
 
+def read_public_key(text: str) -> str:
+    """A COSE key in base64 of either alphabet, as it is kept. Raises Wrong."""
+    try:
+        raw = base64url_to_bytes(url_safe(text))
+        _check_key(raw)
+    except _UNREADABLE as error:
+        raise Wrong("bad_key") from error
+    return bytes_to_base64url(raw)
+
+
+def url_safe(text: str) -> str:
+    """Base64 in the alphabet of browsers, without padding."""
+    return text.replace("+", "-").replace("/", "_").rstrip("=")
+
+
 def read_assertion(credential: Mapping[str, Any], public_key: str, expected: Expected) -> Asserted:
     """What a right answer of `navigator.credentials.get()` says; its counter is judged by the caller. Raises Wrong."""
     try:

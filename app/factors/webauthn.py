@@ -5,25 +5,24 @@ One challenge is answered by any of a person's keys of both kinds. What was dema
 and user verification, stands in the challenge's row, so that nothing is demanded of an answer that was not asked for.
 """
 
-import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 from webauthn.helpers import bytes_to_base64url
 
-from app import documents
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import UnsupportedChallengeType
 from app.factors import ceremony
 from app.factors.ceremony import Asserted, Expected, Known, Registered, Wrong
 from app.factors.factor import Answer, Begun, Challenging, Demands, Enrolling, Enrollment, Factor, Proof
+from app.factors.relying_party import origins_of, terms_of, user_handle
 from app.store.authenticators import (
     Authenticator,
     advance_counter,
@@ -33,39 +32,12 @@ from app.store.authenticators import (
     register_credential,
 )
 from app.store.challenges import Challenge, consume_challenge
-from app.store.clients import Client, is_web_origin, list_origins
 
 LIFETIME = timedelta(minutes=5)
 MAX_NAME = 100
 FLAT = ("clientData", "authenticatorData", "signature", "attestation")  # as Okta's SDKs send a response
-VERIFICATIONS = ("discouraged", "preferred", "required")  # the later the stricter
 WRONG = "Invalid authn_response."
 NO_KEY = "None of the user's security keys is accepted here."
-
-
-def _terms(ctx: Context, conn: Connection, kind: str, demands: Demands) -> tuple[str, str]:
-    """(relying party, user verification) of new challenges; a realm may only be stricter than the tenant."""
-    written = documents.content_of(ctx, conn, f"guardian/factors/{kind}/settings")
-    named = written.get("relyingPartyIdentifier") if written.get("overrideRelyingParty") else None
-    default = "required" if kind == "webauthn-platform" else "preferred"
-    wishes = (written.get("userVerification") or default, demands.user_verification)
-    return named or str(urlsplit(ctx.issuer).hostname), max(wishes, key=VERIFICATIONS.index)
-
-
-def _origins(ctx: Context, client: Client | None) -> tuple[str, ...]:
-    """Whose pages and apps may present a response: our own, and those listed as the application's web origins."""
-    url = urlsplit(ctx.issuer)
-    own = f"{url.scheme}://{url.netloc}"
-    if client is None:
-        return (own,)
-    with ctx.db.read() as conn:
-        listed = ctx.look_up(conn, list_origins, client.id)
-    return (own, *(origin for origin in listed if is_web_origin(client, origin)))
-
-
-def user_handle(user_id: str) -> bytes:
-    """What a key knows of its owner: always the same, and nothing that tells who it is (WebAuthn 14.6.1)."""
-    return hashlib.sha256(f"webauthn/{user_id}".encode()).digest()
 
 
 def _known(device: Authenticator) -> Known:
@@ -98,7 +70,7 @@ def _register(ctx: Context, conn: Connection, challenging: Challenging) -> Begun
     attachment = ATTACHMENTS[device.kind]
     if demands.attachment not in ("any", attachment):
         raise UnsupportedChallengeType(NO_KEY, reason="attachment_not_allowed", status=403)
-    rp_id, verification = _terms(ctx, conn, device.kind, demands)
+    rp_id, verification = terms_of(ctx, conn, device.kind, demands)
     owned = [a for a in list_authenticators(conn, user.id) if a.credential_id]
     challenge, session = random_token(), random_token()
     account = user.email or user.username or user.phone_number or user.id
@@ -133,7 +105,7 @@ def _ask(ctx: Context, conn: Connection, challenging: Challenging) -> Begun:
     rp_id = str(fitting[0].details["rp_id"])
     devices = tuple(a for a in fitting if a.details["rp_id"] == rp_id)
     # Keys of both kinds may answer one challenge: each is held to its own kind's demand when it does.
-    verifications = {a.id: _terms(ctx, conn, a.kind, demands)[1] for a in devices}
+    verifications = {a.id: terms_of(ctx, conn, a.kind, demands)[1] for a in devices}
     wishes = set(verifications.values())
     challenge = random_token()
     options = ceremony.request_options(
@@ -187,7 +159,7 @@ def handle_of(members: Mapping[str, str]) -> str:
 def _read(members: Mapping[str, str]) -> dict[str, Any] | None:
     """The response as a browser writes it; without `id` where it came in flat members, which have none."""
     if "authn_response" not in members:
-        plain = {name: members[name].translate(_URL_SAFE).rstrip("=") for name in FLAT if name in members}
+        plain = {name: ceremony.url_safe(members[name]) for name in FLAT if name in members}
         named = {name: plain[flat] for name, flat in _RESPONSE.items() if flat in plain}
         return {"type": "public-key", "response": named}
     try:
@@ -199,7 +171,6 @@ def _read(members: Mapping[str, str]) -> dict[str, Any] | None:
     return found if all(isinstance(found.get(name), str) for name in ("id", "rawId", "type")) else None
 
 
-_URL_SAFE = str.maketrans("+/", "-_")
 _RESPONSE = {
     "clientDataJSON": "clientData",
     "authenticatorData": "authenticatorData",
@@ -225,7 +196,7 @@ def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof 
         return "other_session"
     if challenge.state != "open":
         return "challenge_used"
-    origins = _origins(ctx, answer.client)
+    origins = origins_of(ctx, answer.client)
     expected = Expected(str(challenge.details["rp_id"]), named, origins, verification)
     registers = challenge.details["ceremony"] == ceremony.CREATE
     try:
@@ -286,7 +257,7 @@ def _asserted(
         return "other_user_handle"
     details = authenticator.details
     found = ceremony.read_assertion(credential, str(details["public_key"]), expected)
-    if found.is_synced != details["is_synced"]:
+    if details["is_synced"] not in (None, found.is_synced):
         return "sync_changed"  # whether a key can be synced never changes (WebAuthn 6.1.3)
     if found.counter <= authenticator.counter and (found.counter, authenticator.counter) != (0, 0):
         return "counter_went_back"  # there are two of this key, or somebody replays
@@ -300,9 +271,39 @@ def _use(
         return False
     if not advance_counter(conn, authenticator, found.counter, now):
         return False
-    if found.is_backed_up != authenticator.details["is_backed_up"]:
-        note_details(conn, authenticator.id, authenticator.details | {"is_backed_up": found.is_backed_up})
+    told: dict[str, object] = {"is_synced": found.is_synced, "is_backed_up": found.is_backed_up}
+    if authenticator.details | told != authenticator.details:
+        note_details(conn, authenticator.id, authenticator.details | told)
     return True
+
+
+def brought_along(
+    ctx: Context, conn: Connection, user_id: str, *, key_id: str, public_key: str, rp_id: str | None
+) -> Authenticator:
+    """A key that was registered elsewhere, confirmed; nothing is stored. Raises Wrong.
+
+    What it did not tell of itself, it tells when it is used.
+    """
+    name = ceremony.url_safe(key_id)
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,1364}", name):
+        raise Wrong("bad_key_id")
+    details: dict[str, object] = {
+        "public_key": ceremony.read_public_key(public_key),
+        "aaguid": None,
+        "rp_id": rp_id or terms_of(ctx, conn, ROAMING.kind, Demands())[0],
+        "transports": [],
+        "is_synced": None,
+        "is_backed_up": None,
+    }
+    return Authenticator(
+        id=f"{ROAMING.id_prefix}|dev_{random_id()}",
+        user_id=user_id,
+        kind=ROAMING.kind,
+        created_at=ctx.now,
+        credential_id=name,
+        details=details,
+        confirmed_at=ctx.now,
+    )
 
 
 def _traits(found: Registered | Asserted) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 from app.accounts import enrollment
 from app.accounts.enrollment import Opened
+from app.channels import CHANNELS
+from app.channels.channel import Channel
 from app.errors import InvalidGrant, InvalidRequest, Refusal
 from app.factors import FACTORS, webauthn
 from app.web.lifecycle import context
@@ -63,9 +65,16 @@ def _read_key(member: Member) -> tuple[dict[str, str], str]:
     return members, webauthn.handle_of(members)
 
 
-def _code_over(about: str, asks: str, label: str, type: str) -> Choice:
+WAYS = {"sms": "A code by text message.", "voice": "A code in a call.", "email": "A code by e-mail."}
+ASKED = {
+    "phone_number": ("Your number, beginning with + and the country", "tel"),
+    "email": ("Your address", "email"),
+}
+
+
+def _code_over(channel: Channel) -> Choice:
     return Choice(
-        about,
+        WAYS.get(channel.name, f"A code over {channel.name}."),
         "Send a code",
         "ticket/enrollment_code.html",
         lambda shown: {"oob_code": shown["oob_code"]},
@@ -73,9 +82,8 @@ def _code_over(about: str, asks: str, label: str, type: str) -> Choice:
             {"oob_code": member("oob_code"), "binding_code": member("code")},
             member("oob_code"),
         ),
-        asks,
-        label,
-        type,
+        channel.reaches,
+        *ASKED[channel.reaches],
     )
 
 
@@ -93,13 +101,7 @@ CHOICES = {
     ),
     "webauthn-roaming": _registered("A security key that you carry with you."),
     "webauthn-platform": _registered("What is built into this device: a fingerprint, your face, or its PIN."),
-    "sms": _code_over(
-        "A code by text message.", "phone_number", "Your number, beginning with + and country", "tel"
-    ),
-    "voice": _code_over(
-        "A code in a call.", "phone_number", "Your number, beginning with + and country", "tel"
-    ),
-    "email": _code_over("A code by e-mail.", "email", "Your address", "email"),
+    **{name: _code_over(channel) for name, channel in CHANNELS.items() if channel.reaches},
 }
 
 

@@ -22,6 +22,9 @@ UNKNOWN = "The authentication method could not be found."
 NOT_SERVED = "Authentication methods of this type cannot be made by this server yet."
 
 
+DEVICE_TYPES: dict[object, str | None] = {None: None, False: "single_device", True: "multi_device"}
+
+
 def view(known: Authenticator) -> dict[str, Any]:
     """Never the secret; what a security key tells of itself is none."""
     return _told_of(known) | {
@@ -43,7 +46,7 @@ def _told_of(known: Authenticator) -> dict[str, Any]:
             "public_key": known.details["public_key"],
             "relying_party_identifier": known.details["rp_id"],
             "aaguid": known.details["aaguid"],
-            "credential_device_type": "multi_device" if known.details["is_synced"] else "single_device",
+            "credential_device_type": DEVICE_TYPES[known.details["is_synced"]],
             "credential_backed_up": known.details["is_backed_up"],
         }
     if known.kind == "email":
@@ -103,9 +106,9 @@ class Method(Body):
 
 class NewMethod(Method):
     type: Literal["phone", "email", "totp", "webauthn-roaming", "passkey"]  # type: ignore[assignment]
-    key_id: str | None = None
-    public_key: str | None = None
-    relying_party_identifier: str | None = None
+    key_id: Annotated[str, Field(max_length=2000)] | None = None
+    public_key: Annotated[str, Field(max_length=2000)] | None = None
+    relying_party_identifier: Annotated[str, Field(max_length=253)] | None = None
 
 
 def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
@@ -115,6 +118,17 @@ def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
         member = "email" if kind == "email" else "phone_number"
         device = factors.destination(kind, getattr(given, member) or "")
         return view(factors.add_device(conn, call.ctx, user, device, given.name)) | {member: device.value}
+    if isinstance(given, NewMethod) and given.type == "webauthn-roaming":
+        new_key = factors.add_security_key(
+            conn,
+            call.ctx,
+            user,
+            key_id=given.key_id or "",
+            public_key=given.public_key or "",
+            rp_id=given.relying_party_identifier,
+            name=given.name,
+        )
+        return view(new_key) | {"authentication_methods": []}
     if given.type != "totp":
         raise NotPossible(NOT_SERVED, reason="operation_not_supported")
     secret = factors.checked_secret(given.totp_secret)
