@@ -102,12 +102,14 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
         if isinstance(result, Proof):
             proof = result
             break
-        reason = result
+        reason = result or reason
     if proof is None:
         refuse(ctx, InvalidGrant(factor.wrong_answer, reason=reason), guess=guess)
 
     now_seconds = int(ctx.now.timestamp())
-    person = Person(user, owned, (*transaction.methods, (factor.kind, now_seconds)))
+    ctx.facts.factor = proof.authenticator.kind
+    proven = tuple((name, now_seconds) for name in (proof.authenticator.kind, *proof.traits))
+    person = Person(user, owned, (*transaction.methods, *proven))
     redeemed = Redeemed(transaction, proof, guess)
     return finish(ctx, asking, person, signers, redeemed=redeemed)
 

@@ -152,7 +152,7 @@ def candidates(
     opened: Open, owned: tuple[Authenticator, ...], kind: str, challenge: Challenge | None = None
 ) -> list[Authenticator]:
     """The authenticators that an answer of this kind may prove. Raises UnsupportedChallengeType."""
-    of_kind = [a for a in owned if a.kind == kind]
+    of_kind = [a for a in owned if FACTORS[kind].is_kin(FACTORS[a.kind])]
     active = [a for a in of_kind if a.is_active]
     if kind != "recovery_code" and _may_confirm(opened, owned):
         active += [a for a in of_kind if a.confirmed_at is None and a.transaction_id == opened.id]
@@ -195,7 +195,7 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
                 raise InvalidGrant(MALFORMED, reason="changed_meanwhile")
             _ask(conn, ctx, factor, devices[0], place.realm, begun)
         audit.record(conn, ctx, "gd_start_auth")
-    return {"challenge_type": factor.wire_type} | (begun.shown if begun else {})
+    return {"challenge_type": factor.challenge_type} | (begun.shown if begun else {})
 
 
 def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> tuple[Authenticator, ...]:
@@ -212,11 +212,12 @@ def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> t
     channels = (wanted.oob_channel,) if wanted.oob_channel else ()
     fitting = [a for a in usable if is_of(FACTORS[a.kind], wanted.wire_types, channels)]
     if not fitting:
-        has = " ".join(sorted({FACTORS[a.kind].wire_type for a in usable}))
+        has = " ".join(sorted({FACTORS[a.kind].challenge_type for a in usable}))
         text = NOT_SUPPORTED.format(asked=" ".join(wanted.wire_types), has=has)
         raise Unsupported(text, reason="challenge_type_not_supported")
     chosen = fitting[-1]
-    return (chosen, *(a for a in fitting if a.kind == chosen.kind and a is not chosen))
+    kin = FACTORS[chosen.kind].is_kin
+    return (chosen, *(a for a in fitting if kin(FACTORS[a.kind]) and a is not chosen))
 
 
 def _begin(
@@ -337,7 +338,7 @@ def _listed(authenticator: Authenticator) -> dict[str, object]:
         "authenticator_type": factor.wire_type,
         "active": authenticator.is_active,
         "oob_channel": factor.oob_channel,
-        "name": factor.shown_name(authenticator) if factor.oob_channel else None,
+        "name": factor.shown_name(authenticator),
         "type": factor.type,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -167,6 +167,7 @@ def serving(
     workers: int = 4,
     url: str | None = None,
     command: Sequence[str | Path] = (BELAY, "serve"),
+    host_name: str = "127.0.0.1",
     **env: str,
 ) -> Iterator[Live]:
     """`belay serve` on a fresh database of that kind, ended when the block ends. `env` are further BELAY_ settings."""
@@ -174,7 +175,7 @@ def serving(
     database_url = url or templates.copy(kind, instance)
     port = free_port()
     scheme = "https" if "BELAY_TLS_CERT" in env else "http"
-    base = f"{scheme}://127.0.0.1:{port}"
+    base = f"{scheme}://{host_name}:{port}"
     # A server of the same settings in this process, for setting up and looking.
     public_url = env.get("BELAY_PUBLIC_URL", base + "/")
     server = open_server(test_settings(instance, database_url, public_url=public_url, port=port))

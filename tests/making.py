@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
 
 import pyotp
+from webauthn.helpers import bytes_to_base64url, encode_cbor
 
 from app import accounts
 from app.context import Context, Server
 from app.crypto import digest, owner_of, random_id
 from app.factors import vocabulary
+from app.factors.relying_party import user_handle
 from app.passwords import FORM
 from app.store import apis, authenticators, client_grants, clients, realms, tenant
 from app.store import users as user_rows
@@ -22,6 +26,7 @@ from app.store.users import User
 from app.tokens import signing
 from app.tokens.phone import read_key
 from tests.device import Phone, public_key
+from tests.security_key import BE, BS, SecurityKey, cose_of
 
 PASSWORD = "correct horse battery staple"
 CAROLS_PASSWORD = "another one entirely"
@@ -146,6 +151,33 @@ def enroll_push(server: Server, user: User, phone: Phone | None = None) -> Phone
     with server.db.write() as conn:
         authenticators.add_authenticator(conn, row)
     return phone
+
+
+def enroll_security_key(server: Server, user: User, **how: Any) -> SecurityKey:
+    """Give somebody a confirmed security key: its row is what a registration would have written."""
+    key = SecurityKey(**how)
+    key.user_handle = user_handle(user.id)
+    kind = "webauthn-platform" if key.attachment == "platform" else "webauthn-roaming"
+    details: dict[str, object] = {
+        "public_key": bytes_to_base64url(encode_cbor(cose_of(key.private_key, key.alg))),
+        "aaguid": "00000000-0000-0000-0000-000000000000",
+        "rp_id": urlsplit(server.settings.issuer).hostname,
+        "transports": ["usb"],
+        "is_synced": bool(key.flags & BE),
+        "is_backed_up": bool(key.flags & BS),
+    }
+    row = Authenticator(
+        f"{kind}|dev_{random_id()}",
+        user.id,
+        kind,
+        now(),
+        credential_id=bytes_to_base64url(key.id),
+        details=details,
+        confirmed_at=now(),
+    )
+    with server.db.write() as conn:
+        authenticators.add_authenticator(conn, row)
+    return key
 
 
 def give_recovery_code(server: Server, user: User, code: str = "ABCDEFGHIJKLMNOPQRSTUVWX") -> str:

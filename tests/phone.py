@@ -1,20 +1,24 @@
 """What people hold in their hands: how each kind of authenticator is enrolled, and how it answers.
 
-A new kind of factor is a line in `MEMBERS` where it wants to know something, and in `ANSWERS`.
+A new kind of factor is a line in `MEMBERS` where it wants to know something, in `CONFIRM` where it is not there before
+it has answered once, and in `ANSWERS`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyotp
 
 from app.context import Context
-from app.factors.factor import Answer, Begun, Challenging, Enrolling, Enrollment, Factor
+from app.factors.factor import Answer, Begun, Challenging, Enrolling, Enrollment, Factor, Proof
 from app.store import authenticators, challenges
 from app.store.authenticators import Authenticator
 from app.store.users import User
 from app.tokens import phone
 from tests import device
+from tests.security_key import SecurityKey
 
 TRANSACTION = "t"
 
@@ -38,6 +42,7 @@ class Held:
     user: User
     authenticator: Authenticator
     shown: dict[str, object]
+    key: SecurityKey | None = None
 
 
 def enroll(ctx: Context, factor: Factor, user: User) -> Enrollment:
@@ -48,10 +53,15 @@ def hold(ctx: Context, factor: Factor, user: User) -> Held:
     """A confirmed authenticator."""
     enrollment = enroll(ctx, factor, user)
     details = enrollment.authenticator.details | DETAILS.get(factor.kind, {})
+    confirm = CONFIRM.get(factor.kind)
+    confirmed_at = None if confirm else ctx.now
     with ctx.db.write() as conn:
-        confirmed = replace(enrollment.authenticator, confirmed_at=ctx.now, details=details)
-        authenticators.add_authenticator(conn, confirmed)
-    return Held(factor, user, reload(ctx, enrollment.authenticator), enrollment.shown)
+        new = replace(enrollment.authenticator, confirmed_at=confirmed_at, details=details)
+        authenticators.add_authenticator(conn, new)
+    held = Held(factor, user, enrollment.authenticator, enrollment.shown)
+    if confirm:
+        held = confirm(ctx, held)
+    return replace(held, authenticator=reload(ctx, enrollment.authenticator))
 
 
 def reload(ctx: Context, authenticator: Authenticator) -> Authenticator:
@@ -99,6 +109,35 @@ def _yes(ctx: Context, held: Held) -> Answer:
     return Answer({"oob_code": str(begun.shown["oob_code"])}, replace(begun.challenge, state="approved"))
 
 
+def _register(ctx: Context, held: Held) -> Held:
+    attachment = "platform" if held.factor.kind == "webauthn-platform" else "cross-platform"
+    key = SecurityKey(attachment=attachment)
+    begun = begin(ctx, held)
+    response = key.create(_options(begun))
+    answered = Answer({"authn_response": json.dumps(response)}, begun.challenge)
+    proof = held.factor.verify(ctx, held.authenticator, answered)
+    assert isinstance(proof, Proof), proof
+    with ctx.db.write() as conn:
+        assert proof.consume(conn, ctx.now)
+    return replace(held, key=key)
+
+
+def _options(begun: Begun) -> dict[str, Any]:
+    found = begun.shown["authn_params_public_key"]
+    assert isinstance(found, dict)
+    return found
+
+
+def _signed(ctx: Context, held: Held) -> Answer:
+    assert held.key is not None
+    begun = begin(ctx, held)
+    return Answer({"authn_response": json.dumps(held.key.get(_options(begun)))}, begun.challenge)
+
+
+CONFIRM: dict[str, Callable[[Context, Held], Held]] = {
+    "webauthn-roaming": _register,
+    "webauthn-platform": _register,
+}
 ANSWERS: dict[str, Callable[[Context, Held], Answer]] = {
     "totp": _otp,
     "recovery_code": _recovery_code,
@@ -106,4 +145,6 @@ ANSWERS: dict[str, Callable[[Context, Held], Answer]] = {
     "voice": _sent_code,
     "email": _sent_code,
     "push": _yes,
+    "webauthn-roaming": _signed,
+    "webauthn-platform": _signed,
 }

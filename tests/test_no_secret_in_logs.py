@@ -31,7 +31,8 @@ from tests.device import Phone
 from tests.jose import assertion, make_signer
 from tests.live import BELAY, Answer, Live, raw_request, serving
 from tests.making import API, CAROLS_PASSWORD, PASSWORD, Cast
-from tests.wire import APP, MFA_OOB, MFA_OTP, MFA_RECOVERY, code_of
+from tests.security_key import SecurityKey
+from tests.wire import APP, MFA_OOB, MFA_OTP, MFA_RECOVERY, MFA_WEBAUTHN, code_of
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 AGENT = "agent-that-is-logged"
@@ -224,6 +225,37 @@ def newest_push(live: Live) -> Mapping[str, object]:
     return opened(ctx, value_of(outbox.Queued, row)).payload
 
 
+def a_security_key(sender: Sender, cast: Cast) -> None:
+    """Enrolled and used; what passes by is good for one login, and none of it is kept."""
+    live = sender.live
+    making.switch_on(live.server, "webauthn-roaming")
+    user = making.make_user(live.server, cast.guests, "key@example.com")
+    login = {"grant_type": "password", "username": user.email or "", "password": PASSWORD, "realm": "guests"}
+    key = SecurityKey(origin=live.base)
+
+    def complete(token: str, response: dict[str, Any], **members: str) -> None:
+        for name in ("clientDataJSON", "attestationObject", "signature"):
+            if name in response["response"]:
+                sender.knows(name, response["response"][name])
+        sent = APP | {"grant_type": MFA_WEBAUTHN, "mfa_token": token, "authn_response": response} | members
+        answer = sender.send("/oauth/token", json.dumps(sent), JSON)
+        assert answer.status == 200, answer.text
+        sender.knows("access_token", answer.json["access_token"])
+
+    token = sender.token(**login)["mfa_token"]
+    types = '{"authenticator_types":["webauthn-roaming"]}'
+    shown = sender.send("/mfa/associate", types, JSON, Authorization=f"Bearer {token}").json
+    session = sender.knows("auth_session", shown["auth_session"])
+    sender.knows("recovery code", shown["recovery_codes"][0])
+    options = shown["authn_params_public_key"]
+    sender.knows("challenge", options["challenge"])
+    complete(token, key.create(options), auth_session=session)
+    token = sender.token(**login)["mfa_token"]
+    asked = sender.post("/mfa/challenge", APP | {"mfa_token": token, "challenge_type": "webauthn"}).json
+    sender.knows("challenge", asked["public_key"]["challenge"])
+    complete(token, key.get(asked["public_key"]))
+
+
 def everything_wrong(sender: Sender, cast: Cast) -> None:
     """One canary in each place that takes a credential, in each way in which that can be wrong."""
     bob = {"grant_type": "password", "username": "bob@example.com", "password": PASSWORD} | APP
@@ -243,6 +275,14 @@ def everything_wrong(sender: Sender, cast: Cast) -> None:
     for grant_type, members in {
         MFA_OTP: ("mfa_token", "otp"),
         MFA_RECOVERY: ("mfa_token", "recovery_code"),
+        MFA_WEBAUTHN: (
+            "mfa_token",
+            "auth_session",
+            "clientData",
+            "authenticatorData",
+            "signature",
+            "attestation",
+        ),
         "refresh_token": ("refresh_token",),
     }.items():
         sender.post("/oauth/token", APP | {"grant_type": grant_type} | {n: sender.canary(n) for n in members})
@@ -310,6 +350,7 @@ def test_no_secret_is_written_anywhere(live: Live, cast: Cast) -> None:
     sender = Sender(live)
     everything_right(sender, cast)
     a_phone(sender, cast)
+    a_security_key(sender, cast)
     refused_before = len(sender.refusals)
     everything_wrong(sender, cast)
     assert len(sender.secrets) > 100 and len(sender.refusals) - refused_before > 60

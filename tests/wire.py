@@ -22,6 +22,7 @@ from tests.making import API, APP_SECRET, PASSWORD
 PASSWORD_REALM = "http://auth0.com/oauth/grant-type/password-realm"
 MFA_OTP = "http://auth0.com/oauth/grant-type/mfa-otp"
 MFA_OOB = "http://auth0.com/oauth/grant-type/mfa-oob"
+MFA_WEBAUTHN = "urn:okta:params:oauth:grant-type:mfa-webauthn"
 MFA_RECOVERY = "http://auth0.com/oauth/grant-type/mfa-recovery-code"
 
 APP = {"client_id": "app", "client_secret": APP_SECRET}
@@ -83,6 +84,10 @@ class Wire:
 
     def oob(self, mfa_token: str, oob_code: str, **members: Any) -> TestResponse:
         return self.token(**({"grant_type": MFA_OOB, "mfa_token": mfa_token, "oob_code": oob_code} | members))
+
+    def webauthn(self, mfa_token: str, response: Any, **members: Any) -> TestResponse:
+        sent = {"grant_type": MFA_WEBAUTHN, "mfa_token": mfa_token, "authn_response": response}
+        return self.post_json("/oauth/token", **(APP | sent | members))
 
     def challenge(self, mfa_token: str, **members: Any) -> TestResponse:
         return self.post_json("/mfa/challenge", **(APP | {"mfa_token": mfa_token} | members))

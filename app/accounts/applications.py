@@ -29,7 +29,12 @@ MFA_GRANT = "http://auth0.com/oauth/grant-type/mfa-"
 GRANT_NAMES = {
     "password": ("password",),
     "password-realm": ("http://auth0.com/oauth/grant-type/password-realm",),
-    "mfa": (f"{MFA_GRANT}otp", f"{MFA_GRANT}oob", f"{MFA_GRANT}recovery-code"),
+    "mfa": (
+        f"{MFA_GRANT}otp",
+        f"{MFA_GRANT}oob",
+        f"{MFA_GRANT}recovery-code",
+        "urn:okta:params:oauth:grant-type:mfa-webauthn",
+    ),
     "refresh_token": ("refresh_token",),
     "client_credentials": ("client_credentials",),
 }

@@ -1,115 +1,189 @@
-"""Enrolment by a ticket: an administrator lets somebody add an authenticator app without a login.
+"""Enrolment by a ticket: an administrator lets somebody add a second factor without a login.
 
-The ticket stands for the proof that a login would ask for, so it is used up only by a right code, and guesses at
-codes count as everywhere.
+The ticket stands for the proof that a login would ask for, so it is used up only by a right answer, and guesses and
+messages count as everywhere.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from app import audit
 from app.accounts.tickets import SPENT, open_ticket
-from app.channels import notices
+from app.channels import notices, outbox
 from app.context import Context
+from app.crypto import digest
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
-from app.factors.factor import Answer, Enrolling, Proof
-from app.guards import second_factor
+from app.factors.factor import Answer, Begun, Challenging, Enrolling, Factor, Proof
+from app.guards import second_factor, sends
 from app.guards.second_factor import Guess
-from app.store import authenticators, tickets, users
+from app.store import authenticators, challenges, tickets, users
 from app.store.authenticators import Authenticator
+from app.store.challenges import Challenge
+from app.store.realms import Realm
 from app.store.tenant import get_tenant
 from app.store.tickets import Ticket
 from app.store.users import User
 
-KIND = "totp"
 PENDING_LIMIT = 5
 ENROLLED = "You have a second factor already."
-SWITCHED_OFF = "Authenticator apps cannot be enrolled here."
+SWITCHED_OFF = "There is no second factor that could be enrolled here."
+NOT_THIS_ONE = "This second factor cannot be enrolled here."
+RUN_OUT = "This took too long. Please begin again."
 
 
-def _mark(ticket: Ticket) -> str:
-    """What a pending authenticator remembers of the ticket that it may be confirmed with."""
-    return f"ticket:{ticket.id}"
+@dataclass(frozen=True)
+class Opened:
+    """A ticket that is good, and what its holder may enrol with it."""
+
+    ticket: Ticket
+    user: User
+    realm: Realm
+    owned: tuple[Authenticator, ...]
+    factors: tuple[Factor, ...]
+    issuer_name: str
+
+    @property
+    def mark(self) -> str:
+        """What a pending authenticator remembers of the ticket that it may be confirmed with."""
+        return f"ticket:{self.ticket.id}"
+
+    def factor(self, kind: str) -> Factor:
+        """Raises AccessDenied."""
+        for factor in self.factors:
+            if factor.kind == kind:
+                return factor
+        raise AccessDenied(NOT_THIS_ONE, reason="factor_unavailable")
 
 
-def _check(ctx: Context, conn: Connection, ticket: Ticket, user: User) -> tuple[Authenticator, ...]:
-    """What the person has. Raises AccessDenied."""
-    if KIND not in vocabulary.enabled_kinds(ctx, conn):
-        raise AccessDenied(SWITCHED_OFF, reason="factor_unavailable")
+def open_for_enrollment(ctx: Context, conn: Connection, token: str) -> Opened:
+    """Raises InvalidGrant, AccessDenied."""
+    ticket, user, realm = open_ticket(ctx, conn, "enrollment", token)
     owned = tuple(authenticators.list_authenticators(conn, user.id))
     if not ticket.details.get("allows_more") and any(a.confirmed_at for a in owned):
         raise AccessDenied(ENROLLED, reason="factor_exists")
-    return owned
+    kinds = vocabulary.enabled_kinds(ctx, conn)
+    if ticket.details.get("kinds"):
+        kinds &= set(ticket.details["kinds"])
+    factors = tuple(
+        f for f in FACTORS.values() if f.kind in kinds and f.is_challengeable and f.is_ready(ctx, conn)
+    )
+    if not factors:
+        raise AccessDenied(SWITCHED_OFF, reason="factor_unavailable")
+    return Opened(ticket, user, realm, owned, factors, ctx.look_up(conn, get_tenant).name)
 
 
-def begin(ctx: Context, token: str) -> dict[str, object]:
-    """A new secret to put into an app. Raises InvalidGrant, AccessDenied."""
+def begin(ctx: Context, token: str, kind: str, members: Mapping[str, str]) -> dict[str, object]:
+    """A new authenticator, and what its owner must be shown. Raises InvalidGrant, AccessDenied, InvalidRequest."""
     with ctx.db.read() as conn:
-        ticket, user, _ = open_ticket(ctx, conn, "enrollment", token)
-        _check(ctx, conn, ticket, user)
-        issuer_name = ctx.look_up(conn, get_tenant).name
-    new = FACTORS[KIND].enroll(ctx, Enrolling(user, _mark(ticket), issuer_name))
+        opened = open_for_enrollment(ctx, conn, token)
+        factor, user = opened.factor(kind), opened.user
+        ctx.facts.factor = kind
+        enrolling = Enrolling(user, opened.mark, opened.issuer_name, members, opened.owned)
+        new = factor.enroll(ctx, enrolling)
+        device, begun = new.authenticator, None
+        if factor.challenge is not None:
+            challenging = Challenging(user, (device,), opened.mark, None, opened.issuer_name)
+            begun = factor.challenge(ctx, conn, challenging)
     with ctx.db.write() as conn:
         if not users.is_unchanged(conn, user):
             raise InvalidGrant(SPENT, reason="changed_meanwhile")
-        authenticators.add_authenticator(conn, new.authenticator)
-        authenticators.drop_oldest_pending(conn, new.authenticator, PENDING_LIMIT)
+        authenticators.add_authenticator(conn, device)
+        authenticators.drop_oldest_pending(conn, device, PENDING_LIMIT)
+        if begun is not None:
+            _ask(conn, ctx, factor, device, opened.realm, begun)
         audit.record(conn, ctx, "gd_start_enroll", "ticket")
-    return new.shown
+    return new.shown | (begun.shown if begun else {})
 
 
-def finish(ctx: Context, token: str, code: str) -> str | None:
-    """Confirm with a code of the app; returns the recovery code that comes with a first factor.
+def _ask(
+    conn: Connection, ctx: Context, factor: Factor, device: Authenticator, realm: Realm, begun: Begun
+) -> None:
+    """Raises InvalidRequest (429)."""
+    if factor.costs is not None:
+        sends.before(conn, ctx, realm_id=realm.id, device=device, channel=factor.costs, budget=sends.Budget())
+    asked = begun.challenge
+    challenges.add_challenge(conn, asked)
+    if begun.message is not None:
+        channel, message = begun.message
+        whose = {"user_id": asked.user_id, "challenge_id": asked.id}
+        outbox.put(conn, ctx, channel, message, expires_at=asked.expires_at, **whose)
 
-    Raises InvalidGrant (also for a wrong code: the ticket stays good), AccessDenied, TooManyAttempts.
+
+def finish(ctx: Context, token: str, kind: str, members: Mapping[str, str], handle: str = "") -> str | None:
+    """Confirm with a right answer; returns the recovery code that comes with a first factor.
+
+    Raises InvalidGrant (also for a wrong answer: the ticket stays good), AccessDenied, InvalidRequest.
     """
-    factor = FACTORS[KIND]
     with ctx.db.read() as conn:
-        ticket, user, _ = open_ticket(ctx, conn, "enrollment", token)
-        owned = _check(ctx, conn, ticket, user)
+        opened = open_for_enrollment(ctx, conn, token)
+        factor = opened.factor(kind)
+        ctx.facts.factor = kind
+        challenge = _answered(ctx, conn, opened, handle) if factor.challenge is not None else None
         gives_code = "recovery_code" in vocabulary.enabled_kinds(ctx, conn)
-        issuer_name = ctx.look_up(conn, get_tenant).name
-    ctx.facts.factor = KIND
     waiting = [
-        a for a in owned if a.kind == KIND and a.transaction_id == _mark(ticket) and not a.confirmed_at
+        a
+        for a in opened.owned
+        if a.kind == kind and a.transaction_id == opened.mark and not a.confirmed_at
+        if challenge is None or a.id == challenge.authenticator_id
     ]
-    guess = second_factor.before(ctx, user.id, waiting, event=factor.limit_event)
-    proof, reason = None, "no_candidate"
+    if not waiting:
+        raise InvalidGrant(RUN_OUT, reason="no_candidate")
+    user = opened.user
+    guess = second_factor.before(
+        ctx, user.id, waiting, event=factor.limit_event, is_counted=factor.is_guessable
+    )
+    proof, reason = None, ""
     for authenticator in guess.tried:
-        found = factor.verify(ctx, authenticator, Answer({"otp": code}))
+        found = factor.verify(ctx, authenticator, Answer(members, challenge))
         if isinstance(found, Proof):
             proof = found
             break
-        reason = found
+        reason = found or reason
+    wrong = InvalidGrant(factor.wrong_answer, reason=reason)
     if proof is None:
-        _refuse(ctx, guess, InvalidGrant(factor.wrong_answer, reason=reason))
-        return None
-    with ctx.db.write() as conn:
-        is_same = users.is_unchanged(conn, user)
-        _check(ctx, conn, ticket, user)  # another ticket or login may have enrolled one meanwhile
-        if not is_same or not tickets.consume_ticket(conn, ticket.id, ctx.now):
-            raise InvalidGrant(SPENT, reason="ticket_spent")
-        second_factor.succeeded(conn, guess, proof.authenticator)
-        if not proof.consume(conn, ctx.now):
-            raise InvalidGrant(factor.wrong_answer, reason="code_replayed")
-        shown = _recovery_code(conn, ctx, user, ticket, issuer_name) if gives_code else None
-        notices.put(conn, ctx, user, "factor_added", factor=factor.type)
-        audit.record(conn, ctx, "gd_enrollment_complete", "ticket", {"enrolled": proof.authenticator.id})
+        _refuse(ctx, guess, wrong)
+    try:
+        with ctx.db.write() as conn:
+            is_same = users.is_unchanged(conn, user)
+            open_for_enrollment(ctx, conn, token)  # another ticket or login may have enrolled one meanwhile
+            if not is_same or not tickets.consume_ticket(conn, opened.ticket.id, ctx.now):
+                raise InvalidGrant(SPENT, reason="ticket_spent")
+            second_factor.succeeded(conn, guess, proof.authenticator)
+            if not proof.consume(conn, ctx.now):
+                raise InvalidGrant(factor.wrong_answer, reason="code_replayed")
+            shown = _recovery_code(conn, ctx, opened) if gives_code else None
+            notices.put(conn, ctx, user, "factor_added", factor=factor.type)
+            enrolled: dict[str, object] = {"enrolled": proof.authenticator.id}
+            audit.record(conn, ctx, "gd_enrollment_complete", "ticket", enrolled)
+    except IntegrityError:  # the same security key was registered at the same moment
+        raise InvalidGrant(factor.wrong_answer, reason="credential_known") from None
     return shown
 
 
-def _recovery_code(
-    conn: Connection, ctx: Context, user: User, ticket: Ticket, issuer_name: str
-) -> str | None:
-    new = FACTORS["recovery_code"].enroll(ctx, Enrolling(user, _mark(ticket), issuer_name))
+def _answered(ctx: Context, conn: Connection, opened: Opened, handle: str) -> Challenge:
+    """Raises InvalidGrant."""
+    found = challenges.find_challenge(conn, digest(handle))
+    if found is None or found.transaction_id != opened.mark or found.expires_at <= ctx.now:
+        raise InvalidGrant(RUN_OUT, reason="challenge_expired" if found else "unknown_challenge")
+    return found
+
+
+def _recovery_code(conn: Connection, ctx: Context, opened: Opened) -> str | None:
+    user, mark = opened.user, opened.mark
+    new = FACTORS["recovery_code"].enroll(ctx, Enrolling(user, mark, opened.issuer_name))
     if not authenticators.add_first_recovery_code(conn, new.authenticator):
         return None
-    authenticators.confirm_recovery_code(conn, user.id, _mark(ticket), ctx.now)
+    authenticators.confirm_recovery_code(conn, user.id, mark, ctx.now)
     codes = new.shown["recovery_codes"]
     return str(codes[0]) if isinstance(codes, list) else None
 
 
-def _refuse(ctx: Context, guess: Guess, refusal: Refusal) -> None:
+def _refuse(ctx: Context, guess: Guess, refusal: Refusal) -> NoReturn:
     with ctx.db.write() as conn:
         second_factor.failed(conn, ctx, guess)
         audit.record(conn, ctx, "gd_auth_failed", refusal.reason)

@@ -13,7 +13,8 @@ from app.channels import notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_id
 from app.errors import Conflict, InvalidRequest, Missing, NotPossible
-from app.factors import FACTORS, oob_code, recovery_code
+from app.factors import FACTORS, oob_code, recovery_code, webauthn
+from app.factors.ceremony import Wrong
 from app.factors.totp import DIGITS, PERIOD_SECONDS
 from app.store import authenticators, users
 from app.store.authenticators import Authenticator
@@ -45,6 +46,32 @@ def add_device(conn: Connection, ctx: Context, user: User, device: Device, name:
     ctx.facts.user_id = user.id
     changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
     return new
+
+
+def add_security_key(
+    conn: Connection,
+    ctx: Context,
+    user: User,
+    *,
+    key_id: str,
+    public_key: str,
+    rp_id: str | None,
+    name: str | None,
+) -> Authenticator:
+    """Give somebody a security key that was registered elsewhere. Raises NotPossible, Conflict."""
+    try:
+        new = webauthn.brought_along(ctx, conn, user.id, key_id=key_id, public_key=public_key, rp_id=rp_id)
+    except Wrong as wrong:
+        member = "key_id" if wrong.reason == "bad_key_id" else "public_key"
+        raise NotPossible(f"Payload validation error: 'Not accepted' on property {member}.") from None
+    if len(_owned(conn, user, new.kind)) >= LIMIT:
+        raise NotPossible("You reached the limit of entities of this type for this user.")
+    if authenticators.find_by_credential(conn, str(new.credential_id)) is not None:
+        raise Conflict(EXISTS, reason="authentication_method_already_exists")
+    authenticators.add_authenticator(conn, replace(new, name=name))
+    ctx.facts.user_id = user.id
+    changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
+    return replace(new, name=name)
 
 
 def new_device(ctx: Context, user_id: str, device: Device, name: str | None = None) -> Authenticator:

@@ -29,6 +29,7 @@ def create_ticket(
     result_url: str | None = None,
     marks_verified: bool = False,
     allows_more: bool = False,
+    kinds: tuple[str, ...] = (),
     is_asked_for: bool = False,
 ) -> tuple[Ticket, str]:
     """A ticket and its token, which is told this once. One that somebody asked for without proof voids none."""
@@ -38,6 +39,7 @@ def create_ticket(
         "result_url": result_url,
         "marks_verified": marks_verified,
         "allows_more": allows_more,
+        "kinds": list(kinds),
     }
     ticket = Ticket(
         f"tkt_{random_id(22)}",

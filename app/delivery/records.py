@@ -28,8 +28,8 @@ CATEGORIES = {
         "auth.signup.success": "ss",
         "auth.silent_auth.fail": "fsa",
         "auth.silent_auth.success": "ssa",
-        "auth.token_exchange.fail": "feacft feccft fede feoobft feotpft fepft fercft ferrt fertft",
-        "auth.token_exchange.success": "seacft seccft sede seoobft seotpft sepft sercft sertft",
+        "auth.token_exchange.fail": "feacft feccft fede feoobft feotpft fepft fercft ferrt fertft fewebauthnft",
+        "auth.token_exchange.success": "seacft seccft sede seoobft seotpft sepft sercft sertft sewebauthnft",
         "management.fail": "fapi",
         "management.success": "sapi mgmt_api_read",
         "system.notification": (

@@ -3,7 +3,7 @@
 Every channel that reaches a telephone or an address is a kind, too: codes go over it.
 """
 
-from app.factors import oob_code, push, recovery_code, totp
+from app.factors import oob_code, push, recovery_code, totp, webauthn
 from app.factors.factor import Factor
 
 FACTORS: dict[str, Factor] = {
@@ -12,6 +12,8 @@ FACTORS: dict[str, Factor] = {
         totp.FACTOR,
         *oob_code.FACTORS_OVER_CHANNELS,
         push.FACTOR,
+        webauthn.ROAMING,
+        webauthn.PLATFORM,
         recovery_code.FACTOR,
     )
 }

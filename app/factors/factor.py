@@ -34,6 +34,15 @@ class Enrolling:
 
 
 @dataclass(frozen=True)
+class Demands:
+    """What a realm asks of security keys beyond the tenant's settings."""
+
+    user_verification: str = "discouraged"
+    attachment: str = "any"
+    synced: str = "allow"
+
+
+@dataclass(frozen=True)
 class Enrollment:
     """A new authenticator, not yet confirmed, and what its owner must be shown, this once."""
 
@@ -47,10 +56,11 @@ class Challenging:
 
     user: User
     authenticators: tuple[Authenticator, ...]
-    """Those of one kind that may answer; the one that is meant comes first."""
+    """Those of one kind or family that may answer; the one that is meant comes first."""
     transaction_id: str
     client: Client | None
     issuer_name: str
+    demands: Demands = Demands()
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,8 @@ class Proof:
     authenticator: Authenticator
     consume: Callable[[Connection, datetime], bool]
     new_recovery_code: str | None = None
+    traits: tuple[str, ...] = ()
+    """How it was proven, in words of RFC 8176 that the kind does not tell: `hwk`, `user`."""
 
 
 class Enroll(Protocol):
@@ -92,7 +104,10 @@ class Begin(Protocol):
 
 class Verify(Protocol):
     def __call__(self, ctx: Context, authenticator: Authenticator, answer: Answer) -> "Proof | str":
-        """A Proof, or the private reason why it is none. Raises a Refusal where the answer is not there yet."""
+        """A Proof, or the private reason why it is none; empty where the answer names another authenticator.
+
+        Raises a Refusal where the answer is not there yet.
+        """
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,8 @@ class Factor:
     """The log code of a guess over the limit."""
     challenge: Begin | None = None
     """For those that must be asked before they can answer."""
+    family: str = ""
+    """One `challenge_type` for several kinds, whose authenticators answer the same challenge."""
     listed_type: str = ""
     """`type` in lists, where it differs from `wire_type`."""
     oob_channel: str | None = None
@@ -122,17 +139,25 @@ class Factor:
     """The name of what each challenge costs the realm or the person: a message over that channel."""
     is_ready: Callable[[Context, Connection], bool] = lambda ctx, conn: True
     """Whether the server has what it needs, a gateway say."""
-    shown_name: Callable[[Authenticator], str | None] = lambda authenticator: authenticator.name
+    shown_name: Callable[[Authenticator], str | None] = lambda authenticator: None
     """`name` in lists, masked where it tells where a message goes."""
 
     @property
     def type(self) -> str:
         return self.listed_type or self.wire_type
 
+    @property
+    def challenge_type(self) -> str:
+        return self.family or self.wire_type
+
+    def is_kin(self, other: "Factor") -> bool:
+        """Whether one's authenticators may answer for the other's."""
+        return self.kind == other.kind or (self.family != "" and self.family == other.family)
+
 
 def is_of(factor: Factor, wire_types: tuple[str, ...], oob_channels: tuple[str, ...] = ()) -> bool:
     """Whether a client that names these means this kind; without channels it means any of them."""
-    if factor.wire_type not in wire_types:
+    if factor.wire_type not in wire_types and factor.challenge_type not in wire_types:
         return False
     return factor.oob_channel is None or not oob_channels or factor.oob_channel in oob_channels
 

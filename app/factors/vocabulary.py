@@ -34,8 +34,8 @@ NAMES = (
     Names("totp", "otp", "totp", "authenticator", "totp", is_on_by_default=True),
     Names("email", "email", "email", "email", "email"),
     Names("", "duo", "", "duo"),
-    Names("", "webauthn-roaming", "webauthn-roaming", "webauthn-roaming"),
-    Names("", "webauthn-platform", "webauthn-platform", "webauthn-platform"),
+    Names("webauthn-roaming", "webauthn-roaming", "webauthn-roaming", "webauthn-roaming"),
+    Names("webauthn-platform", "webauthn-platform", "webauthn-platform", "webauthn-platform"),
     Names("recovery_code", "recovery-code", "recovery-code", "recovery-code", is_on_by_default=True),
 )
 # A telephone has two kinds, and one name everywhere else.

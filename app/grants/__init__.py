@@ -9,6 +9,7 @@ from app.grants import (
     mfa_oob,
     mfa_otp,
     mfa_recovery_code,
+    mfa_webauthn,
     password,
     password_realm,
     refresh_token,
@@ -23,6 +24,7 @@ GRANTS: dict[str, Grant] = {
         mfa_otp.GRANT,
         mfa_oob.GRANT,
         mfa_recovery_code.GRANT,
+        mfa_webauthn.GRANT,
         refresh_token.GRANT,
         client_credentials.GRANT,
     )

@@ -1,6 +1,7 @@
 """The phases that every token request passes, in the order in which refusals may be told."""
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -55,7 +56,10 @@ def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
         raise UnauthorizedClient(grant.grant_type, reason="public_client")
     params: dict[str, str] = {}
     for param in grant.params:
-        value = text_member(asked.members, param.name, takes_list=param.is_list)
+        if param.is_object:
+            value = object_member(asked.members, param.name)
+        else:
+            value = text_member(asked.members, param.name, takes_list=param.is_list)
         if value is not None:
             params[param.name] = value
         elif param.is_required:
@@ -100,6 +104,16 @@ def text_member(members: Mapping[str, object], name: str, *, takes_list: bool = 
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a string", reason="member_type")
     return value
+
+
+def object_member(members: Mapping[str, object], name: str) -> str | None:
+    """An object of the body, as JSON text. Raises InvalidRequest for any other type, text above all."""
+    value = members.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f'"{name}" must be of type object', reason="member_type")
+    return json.dumps(value)
 
 
 def _end_user_ip(ctx: Context, authenticated: Authenticated, forwarded_for: str | None) -> str:

@@ -17,6 +17,8 @@ class Param:
     is_secret: bool = False
     is_list: bool = False
     """A JSON array of strings is taken as well, and joined by spaces."""
+    is_object: bool = False
+    """A JSON object and nothing else; its handler gets it as JSON text."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Enrolled devices and codes. One table for every kind: sealed secret, details that only the factor reads, counter.
 
-`counter` only moves forward: the time step of a one-time password, the signature count of a security key.
+`counter` only moves forward: the time step of a one-time password, the signature count of a security key. Keys that
+are kept in step over several devices do not count, theirs stays 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,7 @@ authenticators = Table(
     Column("name", Text),
     Column("sealed_secret", Text),
     Column("code_digest", Text),
+    Column("credential_id", Text, unique=True, index=True),
     Column("details", JSON, nullable=False),
     Column("counter", BigId, nullable=False),
     Column("failures", Integer, nullable=False),
@@ -81,6 +83,8 @@ class Authenticator:
     name: str | None = None
     sealed_secret: str | None = field(default=None, repr=False)
     code_digest: str | None = field(default=None, repr=False)
+    credential_id: str | None = None
+    """The name that a security key gave itself, unlike any other's; base64url."""
     details: dict[str, object] = field(default_factory=dict)
     counter: int = 0
     failures: int = 0
@@ -225,7 +229,14 @@ def _use(*conditions: ColumnElement[bool], **changes: object):  # type: ignore[n
 
 
 _PROVE = _use()
-_ADVANCE = _use(_C.counter < bindparam("to"), counter=bindparam("to"))
+_is_uncounted = (_C.counter == 0) & (_C.counter == bindparam("to"))
+_ADVANCE = _use((_C.counter < bindparam("to")) | _is_uncounted, counter=bindparam("to"))
+_REGISTER = _use(
+    _C.confirmed_at.is_(None),
+    credential_id=bindparam("credential"),
+    details=bindparam("facts", type_=JSON),
+    counter=bindparam("to"),
+)
 _REPLACE = _use(
     _C.confirmed_at.is_not(None),
     _C.code_digest == bindparam("old_digest"),
@@ -245,6 +256,38 @@ def advance_counter(conn: Connection, authenticator: Authenticator, to: int, now
     confirmed = authenticator.confirmed_at or now
     values = {"authenticator_id": authenticator.id, "to": to, "at": now, "confirmed": confirmed}
     return won(conn.execute(_ADVANCE, values))
+
+
+def register_credential(
+    conn: Connection,
+    authenticator: Authenticator,
+    credential_id: str,
+    details: dict[str, object],
+    counter: int,
+    now: datetime,
+) -> bool:
+    """Confirm a security key with what it told of itself. False where it was confirmed, disabled or removed.
+
+    Raises IntegrityError where somebody has a key of that name.
+    """
+    values = {
+        "authenticator_id": authenticator.id,
+        "credential": credential_id,
+        "facts": details,
+        "to": counter,
+        "at": now,
+        "confirmed": now,
+    }
+    return won(conn.execute(_REGISTER, values))
+
+
+def find_by_credential(conn: Connection, credential_id: str) -> Authenticator | None:
+    row = conn.execute(select(authenticators).where(_C.credential_id == credential_id)).first()
+    return value_of(Authenticator, row) if row else None
+
+
+def note_details(conn: Connection, authenticator_id: str, details: dict[str, object]) -> None:
+    conn.execute(update(authenticators).where(_C.id == authenticator_id).values(details=details))
 
 
 def consume_code(conn: Connection, authenticator: Authenticator, new_digest: str, now: datetime) -> bool:

@@ -156,6 +156,21 @@ def list_origins(conn: Connection, client_id: str) -> list[str]:
     return list(conn.execute(found).scalars())
 
 
+def is_web_origin(client: Client, origin: str) -> bool:
+    """Whether a listed origin is where its pages or apps run, and not one that may only read answers."""
+    reads = client.settings.get("allowed_origins") or []
+    return origin not in reads or origin in (client.settings.get("web_origins") or [])
+
+
+def list_related_origins(conn: Connection) -> list[str]:
+    """The sites of all applications, which may use one relying party's keys."""
+    known = {client.id: client for client in list_clients(conn) if client.is_enabled}
+    rows = conn.execute(select(client_origins).where(client_origins.c.origin.startswith("https://")))
+    return sorted(
+        {r.origin for r in rows if r.client_id in known and is_web_origin(known[r.client_id], r.origin)}
+    )
+
+
 def list_clients_of_origin(conn: Connection, origin: str) -> Sequence[str]:
     found = select(client_origins.c.client_id).where(client_origins.c.origin == origin)
     return conn.execute(found).scalars().all()

@@ -45,7 +45,8 @@ class Ticket:
     created_at: datetime
     expires_at: datetime
     details: dict[str, Any] = field(default_factory=dict)
-    """`email` that it was made for, `result_url`, `marks_verified`, `allows_more` factors than one."""
+    """`email` that it was made for, `result_url`, `marks_verified`, `allows_more` factors than one, `kinds` of
+    authenticator that it is for: none means any."""
     consumed_at: datetime | None = None
 
 

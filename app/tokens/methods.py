@@ -9,19 +9,22 @@ Methods = tuple[Method, ...]
 PASSWORD = "pwd"  # noqa: S105 - the name of a method
 ACR_MFA = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
 
+# How a factor was proven: a key in hardware or in software, with a gesture that only its owner can make.
+TRAITS = ("hwk", "swk", "user")
 # RFC 8176 has no word for a recovery code or a mail: they show as `mfa` alone. Where a phone keeps its key is unknown.
 _AMR = {PASSWORD: PASSWORD, "totp": "otp", "sms": "sms", "voice": "tel", "push": "swk"}
+_AMR |= {name: name for name in TRAITS}
 
 
 def has_second_factor(methods: Methods) -> bool:
-    return any(name != PASSWORD for name, _ in methods)
+    return any(name != PASSWORD and name not in TRAITS for name, _ in methods)
 
 
 def claims(methods: Methods) -> dict[str, object]:
     """The truth about a login; unchanged by a refresh, which proves nothing."""
     if not methods:
         return {}
-    amr = [_AMR[name] for name, _ in methods if name in _AMR]
+    amr = list(dict.fromkeys(_AMR[name] for name, _ in methods if name in _AMR))
     found: dict[str, object] = {"auth_time": max(at for _, at in methods)}
     if has_second_factor(methods):
         return found | {"amr": [*amr, "mfa"], "acr": ACR_MFA}

@@ -8,6 +8,7 @@ from flask import Blueprint
 from app.web import (
     dbconnections,
     downloads,
+    enrollment_page,
     guardian,
     health,
     management,
@@ -29,4 +30,5 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     dbconnections.blueprint,
     ticket.blueprint,
     guardian.blueprint,
+    enrollment_page.blueprint,
 )

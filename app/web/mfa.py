@@ -17,6 +17,7 @@ blueprint = Blueprint("mfa", __name__, url_prefix="/mfa")
 
 DEVICE = ("phone_number", "email", "name")  # what a client may say of the authenticator to enrol
 CHALLENGE_TYPES = "otp oob"  # what a client that names none is taken to support
+ENROLLED_AS = {"webauthn": "webauthn-roaming"}  # a family is asked for as one, and enrolled kind by kind
 
 
 def _recorded(ctx: Context, refusal: Refusal) -> Refusal:
@@ -55,7 +56,8 @@ def associate() -> Response:
         channels = text_member(request.members, "oob_channels", takes_list=True) or ""
         members = {name: text_member(request.members, name) for name in DEVICE}
         named = {name: value for name, value in members.items() if value is not None}
-        return answer(mfa.associate(ctx, bearer, tuple(types.split()), tuple(channels.split()), named))
+        kinds = tuple(ENROLLED_AS.get(word, word) for word in types.split())
+        return answer(mfa.associate(ctx, bearer, kinds, tuple(channels.split()), named))
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from app.grants import GRANTS
 from app.grants.client_auth import PARAMS as CLIENT_PARAMS
-from app.grants.grant import Grant
+from app.grants.grant import Grant, Param
 from app.web import guardian
 from app.web.answers import answer
 from app.web.body import MAX_BYTES
@@ -22,6 +22,7 @@ Schema = dict[str, object]
 SIGNUP = ("client_id", "connection", "password", *PROFILE)
 
 TEXT: Schema = {"type": ["string", "null"]}
+OBJECT_OR_NOTHING: Schema = {"type": ["object", "null"]}
 TEXT_OR_LIST: Schema = {"type": ["string", "array", "null"], "items": {"type": "string"}}
 
 ERROR: Schema = {
@@ -75,6 +76,8 @@ ENROLLMENT: Schema = {
         "oob_channel": {"type": "string"},
         "oob_code": {"type": "string", "description": "For the mfa-oob grant."},
         "binding_method": {"type": "string", "description": "`prompt`: ask for the code that was sent."},
+        "authn_params_public_key": {"type": "object", "description": "Options to register a security key."},
+        "auth_session": {"type": "string"},
         "recovery_codes": {"type": "array", "items": {"type": "string"}},
     },
 }
@@ -99,9 +102,15 @@ def _object(properties: Schema, required: list[str]) -> Schema:
     return {"type": "object", "properties": properties, "required": required}
 
 
+def _param_schema(param: Param) -> Schema:
+    if param.is_object:
+        return OBJECT_OR_NOTHING
+    return TEXT_OR_LIST if param.is_list else TEXT
+
+
 def _grant_schema(grant: Grant) -> Schema:
     properties: Schema = {"grant_type": {"const": grant.grant_type}}
-    properties |= {param.name: TEXT_OR_LIST if param.is_list else TEXT for param in grant.params}
+    properties |= {param.name: _param_schema(param) for param in grant.params}
     properties |= dict.fromkeys(CLIENT_PARAMS, TEXT)
     required = ["grant_type", *(param.name for param in grant.params if param.is_required)]
     return _object(properties, required) | {"title": grant.grant_type}
@@ -265,6 +274,13 @@ def _paths() -> Schema:
         },
         "/.well-known/jwks.json": {
             "get": _operation("The keys that tokens are verified with", _ok("Keys.", JSON_OBJECT), (503,))
+        },
+        "/.well-known/webauthn": {
+            "get": _operation(
+                "Which sites may use the security keys of this relying party",
+                _ok("Origins.", JSON_OBJECT),
+                (503,),
+            )
         },
         "/dbconnections/signup": {
             "post": _operation(

@@ -1,18 +1,18 @@
-"""`/ticket/…`: the pages behind tickets. Plain HTML that needs no script.
+"""`/ticket/password` and `/ticket/verification`: the pages behind tickets. Plain HTML that needs no script.
 
 A page that is only looked at uses nothing up: mail programs fetch every link before their reader does.
 """
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
-from app.accounts import enrollment, tickets
+from app.accounts import tickets
 from app.accounts.passwords import PasswordRefused
 from app.context import Context
 from app.errors import InvalidGrant, NotPossible, Refusal
-from app.factors import FACTORS
 from app.store.tenant import get_tenant
 from app.store.tickets import Ticket
 from app.store.users import User
@@ -25,17 +25,15 @@ MAX_TOKEN = 200
 TITLES = {
     "password": "New password",
     "verification": "Confirm your address",
-    "enrollment": "Authenticator app",
 }
 DONE = {
     "password": "Your password is set. You can log in with it now.",
     "verification": "Thank you, your address is confirmed.",
 }
-WRONG_CODE = FACTORS["totp"].wrong_answer
 DIFFERENT = "The two passwords are not the same."
 
 
-def _page(template: str, status: int = 200, **values: object) -> Response:
+def page(template: str, status: int = 200, *, has_script: bool = False, **values: Any) -> Response:
     """Nothing but this page's own style is allowed on it, and no other page may frame it."""
     ctx = context()
     nonce = secrets.token_urlsafe(16)
@@ -43,24 +41,30 @@ def _page(template: str, status: int = 200, **values: object) -> Response:
         tenant = ctx.look_up(conn, get_tenant).name
     html = render_template(template, nonce=nonce, tenant=tenant, **values)
     response = Response(html, status, content_type="text/html; charset=utf-8")
+    script = f"script-src 'nonce-{nonce}'; " if has_script else ""
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        f"default-src 'none'; {script}style-src 'nonce-{nonce}'; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
     )
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Frame-Options"] = "DENY"
     return response
 
 
-def _form(kind: str, token: str, user: User, status: int = 200, **values: object) -> Response:
+def _form(kind: str, token: str, user: User, status: int = 200, **values: Any) -> Response:
     who = user.email or user.username or user.phone_number
     action = f"/ticket/{kind}"
-    return _page(
+    return page(
         f"ticket/{kind}.html", status, title=TITLES[kind], who=who, action=action, ticket=token, **values
     )
 
 
+def refusal_page(title: str, refusal: Refusal) -> Response:
+    return page("ticket/message.html", refusal.status, title=title, message=refusal.description)
+
+
 def _refusal(kind: str, refusal: Refusal) -> Response:
-    return _page("ticket/message.html", refusal.status, title=TITLES[kind], message=refusal.description)
+    return refusal_page(TITLES[kind], refusal)
 
 
 def _owner(ctx: Context, kind: str, token: str) -> User:
@@ -77,7 +81,7 @@ def _shown(kind: str) -> Response:
 
 
 def _finished(kind: str, ticket: Ticket) -> Response:
-    return _page(
+    return page(
         "ticket/message.html",
         title=TITLES[kind],
         message=DONE[kind],
@@ -85,7 +89,7 @@ def _finished(kind: str, ticket: Ticket) -> Response:
     )
 
 
-def _members() -> Callable[[str], str]:
+def members_of_form() -> Callable[[str], str]:
     members = read_members()
     return lambda name: str(members.get(name) or "")
 
@@ -99,7 +103,7 @@ def show_password() -> Response:
 def set_password() -> Response:
     ctx = context()
     try:
-        member = _members()
+        member = members_of_form()
         token, password = member("ticket"), member("password")
         user = _owner(ctx, "password", token)
         if password != member("again"):
@@ -115,40 +119,6 @@ def set_password() -> Response:
         return _refusal("password", refusal)
 
 
-@blueprint.get("/enrollment")
-def show_enrollment() -> Response:
-    return _shown("enrollment")
-
-
-@blueprint.post("/enrollment")
-def enroll() -> Response:
-    """Without a code a new secret is shown, with one it is confirmed."""
-    ctx = context()
-    try:
-        member = _members()
-        token, code = member("ticket"), member("code")
-        user = _owner(ctx, "enrollment", token)
-        if not code:
-            shown = enrollment.begin(ctx, token)
-            return _form(
-                "enrollment",
-                token,
-                user,
-                asks_code=True,
-                secret=shown["secret"],
-                barcode_uri=shown["barcode_uri"],
-            )
-        try:
-            recovery_code = enrollment.finish(ctx, token, code)
-        except InvalidGrant as refusal:
-            if refusal.description != WRONG_CODE:
-                raise
-            return _form("enrollment", token, user, 400, asks_code=True, problem=WRONG_CODE)
-        return _page("ticket/enrolled.html", title=TITLES["enrollment"], recovery_code=recovery_code)
-    except Refusal as refusal:
-        return _refusal("enrollment", refusal)
-
-
 @blueprint.get("/verification")
 def show_verification() -> Response:
     return _shown("verification")
@@ -157,6 +127,6 @@ def show_verification() -> Response:
 @blueprint.post("/verification")
 def verify() -> Response:
     try:
-        return _finished("verification", tickets.verify_email(context(), _members()("ticket")))
+        return _finished("verification", tickets.verify_email(context(), members_of_form()("ticket")))
     except Refusal as refusal:
         return _refusal("verification", refusal)

@@ -4,6 +4,7 @@ from flask import Blueprint, Response
 
 from app.grants import GRANTS
 from app.grants.client_auth import ASSERTION_ALGORITHMS
+from app.store.clients import list_related_origins
 from app.tokens import signing
 from app.tokens.scope import OIDC_SCOPES
 from app.web.answers import answer
@@ -71,6 +72,14 @@ def jwks() -> Response:
     with ctx.db.read() as conn:
         published = signing.jwks(ctx, conn)
     return _cacheable(answer(published))
+
+
+@blueprint.get("/webauthn")
+def related_origins() -> Response:
+    """Which other sites may use the keys of this relying party (WebAuthn 5.11)."""
+    ctx = context()
+    with ctx.db.read() as conn:
+        return _cacheable(answer({"origins": ctx.look_up(conn, list_related_origins)}))
 
 
 def _cacheable(response: Response) -> Response:

@@ -1,11 +1,15 @@
 """Second factors of one person, and the switches of all, as administrators work them."""
 
+from base64 import b64encode
+
 import pyotp
 import pytest
+from webauthn.helpers import bytes_to_base64url, encode_cbor
 
 from tests import making
 from tests.making import CAROLS_PASSWORD, Cast
 from tests.management.conftest import Admin, refused
+from tests.security_key import BE, UP, UV, SecurityKey, cose_of
 from tests.wire import Wire, code_of
 
 
@@ -64,7 +68,7 @@ def test_a_secret_that_is_none_is_refused(admin: Admin, cast: Cast, secret: str)
 
 
 def test_factors_that_are_not_here_yet_say_so(admin: Admin, cast: Cast) -> None:
-    body = {"type": "phone", "phone_number": "+491701234567", "name": "x"}
+    body = {"type": "passkey", "key_id": "x", "name": "x"}
     answer = admin.ask("POST", f"/users/{cast.bob.id}/authentication-methods", body)
     refused(answer, 400, "operation_not_supported")
 
@@ -164,3 +168,43 @@ def test_settings_of_providers_are_kept_and_their_secrets_are_not_shown(admin: A
     assert admin.get("/guardian/factors/phone/message-types") == {"message_types": ["voice"]}
     settings = admin.get("/guardian/factors/webauthn-roaming/settings")
     assert settings == {"userVerification": "preferred", "overrideRelyingParty": False}
+
+
+def test_a_security_key_is_brought_along_shown_and_used(admin: Admin, wire: Wire, cast: Cast) -> None:
+    key = SecurityKey(flags=UP | UV | BE, counter=0)
+    public_key = b64encode(encode_cbor(cose_of(key.private_key, key.alg))).decode()
+    methods = f"/users/{cast.bob.id}/authentication-methods"
+    given = {
+        "type": "webauthn-roaming",
+        "name": "Blue",
+        "key_id": b64encode(key.id).decode(),
+        "public_key": public_key,
+    }
+    made = admin.post(methods, given)
+    assert made["key_id"] == bytes_to_base64url(key.id) and made["confirmed"] is True
+    assert made["relying_party_identifier"] == "127.0.0.1" and "credential_device_type" not in made
+    refused(admin.ask("POST", methods, given), 409, "authentication_method_already_exists")
+    other = f"/users/{cast.carol.id}/authentication-methods"
+    refused(admin.ask("POST", other, given), 409, "authentication_method_already_exists")
+    token = wire.mfa_token("bob@example.com")
+    options = wire.ok(wire.challenge(token, challenge_type="webauthn"))["authn_params_public_key"]
+    wire.ok(wire.webauthn(token, key.get(options)))
+    (shown,) = admin.get(methods)
+    assert (shown["type"], shown["credential_device_type"]) == ("webauthn-roaming", "multi_device")
+    (enrollment,) = admin.get(f"/users/{cast.bob.id}/enrollments")
+    assert enrollment["auth_method"] == "webauthn-roaming"
+    assert admin.get(f"/guardian/enrollments/{enrollment['id']}")["status"] == "confirmed"
+
+
+@pytest.mark.parametrize(
+    "change", [{"key_id": ""}, {"key_id": "é" * 20}, {"public_key": "AAAA"}, {"public_key": None}]
+)
+def test_a_security_key_that_cannot_be_one_is_refused(
+    admin: Admin, cast: Cast, change: dict[str, str | None]
+) -> None:
+    key = SecurityKey()
+    public_key = bytes_to_base64url(encode_cbor(cose_of(key.private_key, key.alg)))
+    given = {"type": "webauthn-roaming", "key_id": bytes_to_base64url(key.id), "public_key": public_key}
+    refused(
+        admin.ask("POST", f"/users/{cast.bob.id}/authentication-methods", given | change), 400, "invalid_body"
+    )

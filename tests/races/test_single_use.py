@@ -1,9 +1,11 @@
 """One-time things over HTTP against four worker processes: of sixteen uses at once exactly one succeeds."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from webauthn.helpers import base64url_to_bytes
 
 from app.context import Context
 from app.crypto import digest
@@ -14,9 +16,10 @@ from app.store.transactions import find_transaction
 from app.store.users import User
 from tests import making
 from tests.evidence import report, size
-from tests.live import Answer, Live, form_request
+from tests.live import Answer, Live, form_request, raw_request
 from tests.making import APP_SECRET, PASSWORD, Cast
-from tests.wire import MFA_OOB, MFA_OTP, MFA_RECOVERY, code_of
+from tests.security_key import BE, UP, UV, Json, SecurityKey
+from tests.wire import MFA_OOB, MFA_OTP, MFA_RECOVERY, MFA_WEBAUTHN, code_of
 
 pytestmark = pytest.mark.races
 
@@ -151,3 +154,57 @@ def asked_for_code(live: Live, user: User, token: str) -> tuple[str, str]:
         challenges.add_challenge(conn, begun.challenge)
     assert begun.message is not None
     return str(begun.shown["oob_code"]), str(begun.message[1].code)
+
+
+def webauthn_request(live: Live, token: str, response: Json) -> bytes:
+    body = APP | {"grant_type": MFA_WEBAUTHN, "mfa_token": token, "authn_response": response}
+    media_type = {"Content-Type": "application/json"}
+    return raw_request("POST", "/oauth/token", live.host, json.dumps(body).encode(), media_type)
+
+
+def asked_for_key(live: Live, token: str) -> Json:
+    answer = live.post("/mfa/challenge", mfa_token=token, challenge_type="webauthn", **APP)
+    found: Json = answer.json["authn_params_public_key"]
+    return found
+
+
+def test_a_security_key_s_answer_counts_once(live: Live, cast: Cast) -> None:
+    """By turns: one answer of a synced key, which has no counter, sixteen times in one login; and four copies of one
+    key that say the same count in four logins, each answer four times.
+    """
+    for number in range(ROUNDS):
+        email, is_synced = f"key{number}@example.com", number % 2 == 0
+        user = making.make_user(live.server, cast.staff, email)
+        how = {"flags": UP | UV | BE, "counter": 0} if is_synced else {"counter": 7}
+        key = making.enroll_security_key(live.server, user, **how)
+        requests = []
+        for token in [mfa_token(live, email) for _ in range(1 if is_synced else 4)]:
+            copy = SecurityKey(
+                private_key=key.private_key, id=key.id, flags=key.flags, counter=key.counter, origin=live.base
+            )
+            requests.append(webauthn_request(live, token, copy.get(asked_for_key(live, token))))
+        exactly_one(live.at_once(requests * (AT_ONCE // len(requests))))
+
+
+def test_the_enrolment_of_a_key_is_confirmed_once(live: Live, cast: Cast) -> None:
+    """By turns: one response sixteen times in one login; and four logins, each with a key of its own."""
+    making.switch_on(live.server, "webauthn-roaming")
+    for number in range(ROUNDS):
+        email = f"new{number}@example.com"
+        user = making.make_user(live.server, cast.guests, email)
+        login = {"grant_type": "password", "username": email, "password": PASSWORD, "realm": "guests"}
+        requests, ids = [], []
+        for _ in range(1 if number % 2 == 0 else 4):
+            token = live.post("/oauth/token", **login, **APP).json["mfa_token"]
+            shown = live.post_json(
+                "/mfa/associate", {"authenticator_types": ["webauthn-roaming"]}, token
+            ).json
+            key = SecurityKey(origin=live.base)
+            response = key.create(shown["authn_params_public_key"])
+            ids.append(base64url_to_bytes(response["id"]))
+            requests.append(webauthn_request(live, token, response))
+        exactly_one(live.at_once(requests * (AT_ONCE // len(requests))))
+        with live.server.db.read() as conn:
+            owned = authenticators.list_authenticators(conn, user.id)
+        confirmed = [a for a in owned if a.confirmed_at and a.credential_id]
+        assert len(confirmed) == 1 and base64url_to_bytes(str(confirmed[0].credential_id)) in ids

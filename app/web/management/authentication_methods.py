@@ -22,9 +22,12 @@ UNKNOWN = "The authentication method could not be found."
 NOT_SERVED = "Authentication methods of this type cannot be made by this server yet."
 
 
+DEVICE_TYPES: dict[object, str | None] = {None: None, False: "single_device", True: "multi_device"}
+
+
 def view(known: Authenticator) -> dict[str, Any]:
-    """Never the secret."""
-    return _destination(known) | {
+    """Never the secret; what a security key tells of itself is none."""
+    return _told_of(known) | {
         "id": known.id,
         "type": BY_KIND[known.kind].method,
         "confirmed": known.confirmed_at is not None,
@@ -35,8 +38,17 @@ def view(known: Authenticator) -> dict[str, Any]:
     }
 
 
-def _destination(known: Authenticator) -> dict[str, Any]:
-    """Where codes and pushes go, masked as its owner sees it."""
+def _told_of(known: Authenticator) -> dict[str, Any]:
+    """Where codes go, masked as its owner sees it, or what a key is known by."""
+    if known.credential_id is not None:
+        return {
+            "key_id": known.credential_id,
+            "public_key": known.details["public_key"],
+            "relying_party_identifier": known.details["rp_id"],
+            "aaguid": known.details["aaguid"],
+            "credential_device_type": DEVICE_TYPES[known.details["is_synced"]],
+            "credential_backed_up": known.details["is_backed_up"],
+        }
     if known.kind == "email":
         return {"email": FACTORS["email"].shown_name(known)}
     if BY_KIND[known.kind].method == "phone":
@@ -97,9 +109,9 @@ class Method(Body):
 
 class NewMethod(Method):
     type: Literal["phone", "email", "totp", "webauthn-roaming", "passkey"]  # type: ignore[assignment]
-    key_id: str | None = None
-    public_key: str | None = None
-    relying_party_identifier: str | None = None
+    key_id: Annotated[str, Field(max_length=2000)] | None = None
+    public_key: Annotated[str, Field(max_length=2000)] | None = None
+    relying_party_identifier: Annotated[str, Field(max_length=253)] | None = None
 
 
 def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
@@ -109,6 +121,17 @@ def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
         member = "email" if kind == "email" else "phone_number"
         device = factors.destination(kind, getattr(given, member) or "")
         return view(factors.add_device(conn, call.ctx, user, device, given.name)) | {member: device.value}
+    if isinstance(given, NewMethod) and given.type == "webauthn-roaming":
+        new_key = factors.add_security_key(
+            conn,
+            call.ctx,
+            user,
+            key_id=given.key_id or "",
+            public_key=given.public_key or "",
+            rp_id=given.relying_party_identifier,
+            name=given.name,
+        )
+        return view(new_key) | {"authentication_methods": []}
     if given.type != "totp":
         raise NotPossible(NOT_SERVED, reason="operation_not_supported")
     secret = factors.checked_secret(given.totp_secret)
@@ -236,7 +259,7 @@ def enrollment_view(known: Authenticator) -> dict[str, Any]:
         "type": BY_KIND[known.kind].enrollment_type or BY_KIND[known.kind].enrollment,
         "name": (known.name or "")[:20] or None,
         "auth_method": BY_KIND[known.kind].enrollment,
-        "phone_number": _destination(known).get("phone_number"),
+        "phone_number": _told_of(known).get("phone_number"),
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth": timestamp(known.last_used_at),
     }

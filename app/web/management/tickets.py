@@ -10,6 +10,7 @@ from app.accounts import changes
 from app.accounts import tickets as made
 from app.channels import notices
 from app.errors import Missing, NotPossible
+from app.factors import FACTORS
 from app.store import realms, users
 from app.store.users import User
 from app.web.management.operation import Call, operation
@@ -114,14 +115,25 @@ def create_verification_ticket(call: Call) -> object:
     return {"ticket": made.address(call.ctx, "verification", token)}
 
 
+NO_SUCH_FACTOR = "This server has no such factor yet."
+KINDS = {
+    "push-notification": ("push",),
+    "phone": ("sms", "voice"),
+    "email": ("email",),
+    "otp": ("totp",),
+    "webauthn-roaming": ("webauthn-roaming",),
+    "webauthn-platform": ("webauthn-platform",),
+}
+
+
 class EnrollmentTicket(Body):
     user_id: str
     email: Email | None = None
     send_mail: bool | None = None
     email_locale: str | None = None
-    factor: Literal["push-notification", "phone", "email", "otp", "webauthn-roaming", "webauthn-platform"] = (
-        "otp"
-    )
+    factor: (
+        Literal["push-notification", "phone", "email", "otp", "webauthn-roaming", "webauthn-platform"] | None
+    ) = None
     allow_multiple_enrollments: bool = False
 
 
@@ -132,10 +144,11 @@ class EnrollmentTicket(Body):
     body=EnrollmentTicket,
 )
 def create_enrollment_ticket(call: Call) -> object:
-    """A link with which its holder enrols an authenticator app, once"""
+    """A link with which its holder enrols a second factor, once: the one that is named, or one of those switched on"""
     given: EnrollmentTicket = call.body
-    if given.factor != "otp":
-        raise NotPossible("Only otp can be enrolled by a ticket yet.", reason="operation_not_supported")
+    kinds = tuple(kind for kind in KINDS[given.factor] if kind in FACTORS) if given.factor else ()
+    if given.factor and not kinds:
+        raise NotPossible(NO_SUCH_FACTOR, reason="operation_not_supported")
     with call.ctx.db.write() as conn:
         user = get_user(conn, given.user_id)
         ticket, token = made.create_ticket(
@@ -145,6 +158,7 @@ def create_enrollment_ticket(call: Call) -> object:
             "enrollment",
             seconds=made.DEFAULT_SECONDS,
             allows_more=given.allow_multiple_enrollments,
+            kinds=kinds,
         )
         call.ctx.facts.user_id = user.id
         url = made.address(call.ctx, "enrollment", token)
