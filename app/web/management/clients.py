@@ -12,6 +12,7 @@ from app.store import clients, refresh_families
 from app.store.clients import Client
 from app.store.tenant import lock_tenant
 from app.tokens.signing import DEFAULT_ALGORITHM
+from app.web.management.metadata import merged_labels
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Anywhere, Fields, Flag, checkpoint_page, choose, whole_page
 from app.web.management.schema import Body, Labels, Lenient, Text128
@@ -287,8 +288,8 @@ def _changed(client: Client, given: Changes) -> dict[str, Any]:
     settings = {name: value for name, value in client.settings.items()}
     settings |= given.model_dump(mode="json", include=sent - set(OURS))
     if given.client_metadata is not None:
-        both = settings.get("client_metadata", {}) | given.client_metadata
-        settings["client_metadata"] = {name: text for name, text in both.items() if text is not None}
+        old = settings.get("client_metadata", {})
+        settings["client_metadata"] = merged_labels(old, given.client_metadata, "client_metadata")
     if given.jwt_configuration is not None:
         if given.jwt_configuration.alg == "HS256":
             raise NotPossible("HS256 needs the client's secret, of which only a digest is kept. Use RS256.")
@@ -405,7 +406,7 @@ def delete_client(call: Call) -> object:
 
 @operation("POST", "/clients/{id}/rotate-secret", scopes="update:client_keys")
 def rotate_secret(call: Call) -> object:
-    """A new secret, shown this once; the one before it serves until the next rotation"""
+    """A new secret, shown this once; the one before it ends at once"""
     with call.ctx.db.write() as conn:
         client = get_own_client(conn, call.id)
         if not client.auth_method.startswith("client_secret"):
