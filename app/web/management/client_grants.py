@@ -12,7 +12,7 @@ from app.store import client_grants
 from app.store.base import count
 from app.store.client_grants import ClientGrant
 from app.store.tenant import lock_tenant
-from app.web.management.clients import get_own_client
+from app.web.management.credentials import get_own_client
 from app.web.management.operation import Call, operation
 from app.web.management.paging import COUNTED_UP_TO, Anywhere, Flag, checkpoint_page, offset_page
 from app.web.management.schema import Body

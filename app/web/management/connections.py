@@ -10,7 +10,7 @@ from app.errors import Missing, NotPossible
 from app.store import clients, realms, users
 from app.store.realms import Realm
 from app.store.tenant import lock_tenant
-from app.web.management.clients import get_client
+from app.web.management.credentials import get_client
 from app.web.management.metadata import merged_labels
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Anywhere, Checkpoint, Fields, checkpoint_page, choose, whole_page
