@@ -56,8 +56,6 @@ def database(request: pytest.FixtureRequest) -> str:
 def server(
     request: pytest.FixtureRequest, database: str, templates: Templates, tmp_path: Path
 ) -> Iterator[Server]:
-    if "clock" in request.fixturenames:  # first, or what is made here would be younger than the test's now
-        request.getfixturevalue("clock")
     instance, has_cast = tmp_path / "instance", "cast" in request.fixturenames
     with templates.borrowed(database, instance, has_cast=has_cast) as url:
         opened = open_server(databases.test_settings(instance, url))

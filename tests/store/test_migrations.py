@@ -175,7 +175,7 @@ def test_what_an_api_said_about_subjects_holds_now(empty: Server) -> None:
     schema.upgrade(empty.db)
     accounts.install(empty, now())
     making.make_cast(empty)
-    schema.downgrade(empty.db, "0006")
+    schema.downgrade(empty.db, "0007")
     written = {"subject_type_authorization": {"user": {"policy": "deny_all"}, "client": "odd"}, "kept": 1}
     with empty.db.write() as conn:
         conn.execute(
