@@ -1,10 +1,32 @@
 """Belay: an OAuth server for the password grant that cannot skip the second factor."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
+from werkzeug.routing import Rule
 
 from app import delivery, logs, settings, upkeep
 from app.context import Server, open_server
 from app.web import BLUEPRINTS, answers, cors, lifecycle
+
+
+class Address(Rule):
+    """A rule that requests are matched with and no address is ever built from.
+
+    Werkzeug compiles two functions of Python for the latter, which is half of a worker's start.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _cannot_build
+
+
+def _cannot_build(*_: Any, **__: Any) -> tuple[str, str]:
+    raise NotImplementedError("addresses are written out where they are needed")
+
+
+class Belay(Flask):
+    url_rule_class = Address
 
 
 def create_app(server: Server | None = None) -> Flask:
@@ -14,7 +36,7 @@ def create_app(server: Server | None = None) -> Flask:
         logs.configure(server.settings.log_level)
         upkeep.start(server)
         delivery.start(server)
-    app = Flask(__name__, static_folder=None)
+    app = Belay(__name__, static_folder=None)
     app.extensions["belay"] = server
     app.url_map.merge_slashes = False  # `//oauth/token` is no address, and no redirect
     lifecycle.install(app)

@@ -17,7 +17,7 @@ from app.tokens import audience
 from app.tokens.audience import Audience
 from app.tokens.methods import Methods, has_second_factor
 from app.tokens.mfa_token import Open
-from app.tokens.scope import OIDC_SCOPES
+from app.tokens.scope import OIDC_SCOPES, still_granted
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ def asking_again(ctx: Context, conn: Connection, client: Client, opened: Open) -
     place = ctx.look_up(conn, realms.get_place_by_id, opened.realm_id, client.id)
     if place.realm is None:
         return None
+    target = audience.resolve_for_user(ctx, conn, opened.audience, client)
     return Asking(
         client=client,
         realm=place.realm,
         is_realm_for_client=place.is_for_client,
         tenant=place.tenant,
-        audience=audience.resolve(ctx, conn, opened.audience),
-        scope=tuple(opened.scope.split()),
+        audience=target,
+        scope=still_granted(tuple(opened.scope.split()), target),
         requested_scope=opened.requested_scope,
         gty=opened.gty,
     )

@@ -49,18 +49,27 @@ def open_server(settings: Settings) -> Server:
     slots.mkdir(mode=0o700, exist_ok=True)
     places = max(1, settings.threads - FREE_THREADS)
     db = _open_database(settings)
+    try:
+        keyring = _open_keyring(settings, db)
+    except BaseException:
+        db.dispose()
+        raise
     # A request waits for PostgreSQL without using the interpreter: a second one can run meanwhile.
     running = 1 if db.is_sqlite else 2
     gate = Gate(slots, len(os.sched_getaffinity(0)), settings.hash_wait_seconds, places, running)
     passwords = Passwords(
         gate, memory_kib=settings.hash_memory_kib, passes=settings.hash_time, lanes=settings.hash_lanes
     )
+    return Server(settings, db, keyring, gate, passwords)
+
+
+def _open_keyring(settings: Settings, db: Database) -> Keyring:
     if not settings.keyring_path.exists():
         with db.read() as conn:
             is_empty = schema.current(conn) is None or not signing_keys.list_signers(conn)
         if is_empty:  # where secrets are sealed already, another ring would only hide that theirs is lost
             Keyring.create(settings.keyring_path)
-    return Server(settings, db, Keyring(settings.keyring_path), gate, passwords)
+    return Keyring(settings.keyring_path)
 
 
 def _open_database(settings: Settings) -> Database:

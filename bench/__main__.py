@@ -12,12 +12,13 @@ from bench.figures import Figures
 from bench.goals import judge
 from bench.growth import BIG, SIZES, grow
 from bench.limit import CLOSING_SECONDS, LimitReached, within
+from bench.multitude import count
 from bench.report import about, show, write
 from bench.rounds import MIX, ORDER, Plan, measure
 from bench.servers import serving, told_of
 
 CORES = 2
-GROWTH = "growth"
+GROWTH, LISTS = "growth", "lists"
 LEAST_SECONDS = 30.0
 FULL_SECONDS, BIG_SECONDS = 720.0, 1800.0
 
@@ -39,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the ratios, and every round's figures"
     )
-    names = (*ORDER, GROWTH)
+    names = (*ORDER, GROWTH, LISTS)
     parser.add_argument("--only", choices=names, metavar="WORKLOAD", help=", ".join(names))
     asked = parser.parse_args()
     if asked.db != "sqlite" and not asked.db.startswith(("postgresql://", "postgresql+psycopg://")):
@@ -83,12 +84,14 @@ def main() -> int:
 
 def _measure(asked: argparse.Namespace, deadline: float, found: Figures) -> Generator[str, None, None]:
     plan = plan_of(asked)
-    if asked.only != GROWTH:
+    if asked.only not in (GROWTH, LISTS):
         with serving(asked.db, reuse_tokens=plan.reuse_tokens) as servers:
             for number in measure(servers, plan, deadline, found):
                 yield f"round {number} of {plan.rounds}"
     if asked.only == GROWTH or not (asked.only or asked.quick):
         yield from grow(asked.db, (*SIZES, BIG) if asked.big else SIZES, deadline, found)
+    if asked.only == LISTS:
+        yield from count(asked.db, found)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from random import Random
 from statistics import median
 
 import pyotp
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from app import accounts
 from app.context import Server
@@ -133,10 +133,11 @@ def _settle(server: Server) -> None:
     """What autovacuum does for rows that came in one by one; SQLite has nothing of the kind."""
     if server.db.is_sqlite:
         return
-    with server.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        conn.execute(text("SET statement_timeout = 0"))
+    # The product's own connections give up on a statement that takes long.
+    engine = create_engine(server.settings.database_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
         conn.execute(text("VACUUM ANALYZE"))
-        conn.invalidate()  # the setting must not stay with a pooled connection
+    engine.dispose()
 
 
 def _round(grown: Sequence[Grown]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
 from app.context import Context, Server, open_server
-from tests import databases, making
+from tests import databases
 from tests.databases import Templates
 from tests.making import Cast
 from tests.wire import Wire
@@ -23,7 +23,8 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 # Freezing looks at every attribute of every module; auth0-python's come into being by being looked at, and would
 # then be built around the frozen classes.
-freezegun.configure(extend_ignore_list=["auth0"])
+# pytest would measure a frozen set-up.
+freezegun.configure(extend_ignore_list=["auth0", "_pytest.timing", "_pytest.runner"])
 
 # cryptography keeps the `datetime` that it meets when it first signs a certificate, for ever, a frozen one too.
 trustme.CA()
@@ -39,7 +40,9 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
             yield cluster
 
     generator = clusters()
-    yield Templates(tmp_path_factory.mktemp("templates"), generator)
+    found = Templates(tmp_path_factory.mktemp("templates"), generator)
+    yield found
+    found.close()
     generator.close()
 
 
@@ -50,12 +53,14 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def server(database: str, templates: Templates, tmp_path: Path) -> Iterator[Server]:
-    url = templates.copy(database, tmp_path / "instance")
-    opened = open_server(databases.test_settings(tmp_path / "instance", url))
-    yield opened
-    opened.db.dispose()
-    templates.drop_used()
+def server(
+    request: pytest.FixtureRequest, database: str, templates: Templates, tmp_path: Path
+) -> Iterator[Server]:
+    instance, has_cast = tmp_path / "instance", "cast" in request.fixturenames
+    with templates.borrowed(database, instance, has_cast=has_cast) as url:
+        opened = open_server(databases.test_settings(instance, url))
+        yield opened
+        opened.db.dispose()
 
 
 @pytest.fixture
@@ -85,6 +90,6 @@ def clock_first(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def cast(server: Server) -> Cast:
+def cast(server: Server, database: str, templates: Templates) -> Cast:
     """Alice (enrolled), Bob (not), Carol (Alice's address in another realm), and Mallory's client."""
-    return making.make_cast(server)
+    return templates.cast(database)

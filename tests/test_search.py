@@ -127,6 +127,7 @@ def test_reads_up_to_its_limits() -> None:
     parse("user_id:(" + " OR ".join(f'"auth0|{number:024}"' for number in range(MAX_TERMS)) + ")")
 
 
+@pytest.mark.slow
 def test_only_a_tree_or_a_refusal_comes_of_any_text() -> None:
     rng = Random(31)
     texts = [*ATTACKS, *(random_noise(rng) for _ in range(size(2_000, 100_000)))]

@@ -11,14 +11,17 @@ from app.context import Context
 from app.crypto import random_id
 from app.errors import Conflict, Missing, NotPossible
 from app.store import apis as rows
-from app.store import client_grants, roles
+from app.store import client_grants, clients, roles
 from app.store.apis import Api
 from app.store.client_grants import ClientGrant
-from app.store.tenant import get_tenant, update_tenant
+from app.store.tenant import get_tenant, lock_tenant, update_tenant
 from app.tokens import signing
 
 TOKEN_DIALECTS = ("access_token", "access_token_authz", "rfc9068_profile", "rfc9068_profile_authz")
 MANY = 1_000_000
+# The issuer's own, and client ids: an ID token has the client's id as audience, and no API may take it for an access
+# token.
+RESERVED = "The identifier is reserved."
 EXISTS = "A resource server with the same identifier already exists."
 NOT_A_SUBSET = "Payload validation error: scope must be a subset of resource server scopes"
 
@@ -38,7 +41,10 @@ def create_api(conn: Connection, ctx: Context, api: Api) -> Api:
     """Raises NotPossible, Conflict."""
     _check(api)
     if api.identifier.startswith(ctx.issuer):
-        raise NotPossible("The identifier is reserved.")
+        raise NotPossible(RESERVED)
+    lock_tenant(conn)
+    if clients.find_client(conn, api.identifier) is not None:
+        raise NotPossible(RESERVED)
     try:
         with conn.begin_nested():
             rows.add_api(conn, api)
@@ -81,14 +87,29 @@ def remove_api(conn: Connection, ctx: Context, api: Api) -> None:
 
 
 def create_grant(
-    conn: Connection, ctx: Context, client_id: str, audience: str, scopes: tuple[str, ...], **settings: Any
+    conn: Connection,
+    ctx: Context,
+    client_id: str,
+    audience: str,
+    scopes: tuple[str, ...],
+    settings: dict[str, Any] | None = None,
+    subject_type: str = "client",
 ) -> ClientGrant:
-    """Let an application ask for an API for itself. Raises Missing, NotPossible, Conflict."""
+    """Let an application ask for an API for itself, or for people. Raises Missing, NotPossible, Conflict."""
     api = rows.find_api(conn, audience)
     if api is None:
         raise Missing("The resource server does not exist.", reason="inexistent_resource_server")
     _check_scopes(api, scopes)
-    grant = ClientGrant(f"cgr_{random_id(16)}", client_id, api.id, api.identifier, scopes, ctx.now, settings)
+    grant = ClientGrant(
+        f"cgr_{random_id(16)}",
+        client_id,
+        api.id,
+        api.identifier,
+        scopes,
+        ctx.now,
+        settings or {},
+        subject_type,
+    )
     try:
         with conn.begin_nested():
             client_grants.add_client_grant(conn, grant)
@@ -121,7 +142,7 @@ def remove_grant(conn: Connection, ctx: Context, grant: ClientGrant) -> None:
 def grant_scopes(
     conn: Connection, ctx: Context, client_id: str, audience: str, scopes: tuple[str, ...]
 ) -> None:
-    """Let an application ask for exactly these scopes, whatever it was granted before. Raises NotPossible."""
+    """Let an application ask for exactly these scopes for itself, whatever it had before. Raises NotPossible."""
     api = rows.find_api(conn, audience)
     if api is None:
         raise NotPossible(f"there is no API {audience}")

@@ -15,9 +15,10 @@ from app.accounts import changes
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import Conflict, NotPossible
+from app.store import apis, opaque_tokens, refresh_families
 from app.store import clients as rows
-from app.store import opaque_tokens, refresh_families
 from app.store.clients import Client, ClientKey
+from app.store.tenant import lock_tenant
 
 APP_TYPES = ("native", "spa", "regular_web", "non_interactive")
 AUTH_METHODS = ("none", "client_secret_post", "client_secret_basic", "private_key_jwt")
@@ -70,6 +71,9 @@ def create_client(conn: Connection, ctx: Context, client: Client, origins: Itera
     Raises NotPossible, Conflict.
     """
     _check(client)
+    lock_tenant(conn)
+    if apis.find_api(conn, client.id) is not None:
+        raise Conflict(f"{client.id} is the identifier of an API", reason="client_conflict")
     secret = None
     if client.auth_method.startswith("client_secret"):
         secret = _new_secret()
@@ -107,9 +111,9 @@ def update_client(
 
 
 def rotate_secret(conn: Connection, ctx: Context, client: Client) -> str:
-    """A new secret; the one before it serves until the next rotation."""
+    """A new secret; the one before it is refused from the next request on, as at Auth0."""
     secret = _new_secret()
-    rows.update_client(conn, client.id, secret_digests=[digest(secret), *client.secret_digests[:1]])
+    rows.update_client(conn, client.id, secret_digests=[digest(secret)])
     changes.record(conn, ctx, "client_secret_rotated", client.id)
     return secret
 

@@ -153,9 +153,7 @@ def create(
 @click.option(
     "--leeway", type=int, default=None, help="Seconds in which a lost refresh answer can be asked again."
 )
-@click.option(
-    "--rotate-secret", is_flag=True, help="Print a new secret; the present one serves until the next."
-)
+@click.option("--rotate-secret", is_flag=True, help="Print a new secret; the present one ends at once.")
 @json_option
 def update(
     client_id: str,

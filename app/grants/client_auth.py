@@ -95,10 +95,10 @@ def authenticate(ctx: Context, credentials: Credentials) -> Authenticated:
         client = ctx.look_up(conn, clients.find_client, credentials.client_id)
     ctx.facts.client_id = client.id if client else None
     presented = digest(credentials.secret or "")
-    own = client.secret_digests if client else ()
-    # No short cut: every stored digest is compared, and somebody's who is nobody where there is none.
-    matches = [hmac.compare_digest(presented, stored) for stored in own or (digest("nobody's"),)]
-    by_secret = credentials.secret is not None and bool(own) and any(matches)
+    own = client.secret_digests[0] if client and client.secret_digests else None
+    # No short cut: where there is none, somebody's who is nobody is compared.
+    is_same = hmac.compare_digest(presented, own or digest("nobody's"))
+    by_secret = credentials.secret is not None and own is not None and is_same
     is_proven = client is not None and client.is_enabled
     if is_proven and client is not None and client.auth_method == "none":
         return Authenticated(client, by_secret=False)

@@ -26,6 +26,8 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         target = audience.resolve(ctx, conn, wanted)
         granted = ctx.look_up(conn, client_grants.find_granted, client.id, target.api_id)
         signers = ctx.look_up(conn, signing_keys.list_signers)
+    if target.client_policy == "deny_all":
+        raise AccessDenied(audience.NOT_AUTHORIZED.format(audience=wanted), reason="clients_denied")
     if granted is None:
         raise AccessDenied(NO_CLIENT_GRANT.format(audience=wanted), reason="no_client_grant")
     missing = [word for word in requested if word not in granted]

@@ -31,7 +31,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     with ctx.db.read() as conn:
         place = ctx.look_up(conn, realms.get_place, params.get("realm"), client.id)
         wanted = params.get("audience") or place.tenant.default_audience or ""
-        target = audience.resolve(ctx, conn, wanted)
+        target = audience.resolve_for_user(ctx, conn, wanted, client)
     if target.is_system:
         raise AccessDenied(f"Service not found: {wanted}", reason="system_api")
     name = params.get("realm") or place.tenant.default_directory

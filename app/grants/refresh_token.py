@@ -88,7 +88,7 @@ def _read(
         # Whoever proved a factor at login owes none now; only else it matters what there is to prove.
         is_proven = has_second_factor(family.methods)
         owned = () if is_proven else tuple(authenticators.list_authenticators(conn, user.id))
-        target = audience.resolve(ctx, conn, family.audience)
+        target = audience.resolve_for_user(ctx, conn, family.audience, client)
         asking = Asking(
             client=client,
             realm=place.realm,

@@ -34,6 +34,8 @@ apis = Table(
     Column("allow_offline_access", Boolean, nullable=False),
     Column("is_system", Boolean, nullable=False),
     Column("enforces_policies", Boolean, nullable=False),
+    Column("client_policy", Text, nullable=False),
+    Column("user_policy", Text, nullable=False),
     Column("descriptions", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
@@ -55,6 +57,10 @@ class Api:
     is_system: bool = False
     enforces_policies: bool = False
     """Scopes of a person are cut to the permissions that roles and administrators gave."""
+    client_policy: str = "require_client_grant"
+    """Whether clients get tokens for themselves: `require_client_grant` or `deny_all`."""
+    user_policy: str = "allow_all"
+    """Whether clients get tokens for people: `allow_all`, `require_client_grant` (one for users) or `deny_all`."""
     descriptions: dict[str, str] = field(default_factory=dict)
     """Of the scopes that have one."""
     settings: dict[str, Any] = field(default_factory=dict)

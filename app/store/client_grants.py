@@ -1,4 +1,4 @@
-"""Which client may ask for which scopes of an API for itself."""
+"""Which client may ask for which scopes of an API, for itself (subject type `client`) or for people (`user`)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,10 +29,11 @@ client_grants = Table(
     Column("id", Text, primary_key=True),
     Column("client_id", Text, ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("api_id", Text, ForeignKey("apis.id", ondelete="CASCADE"), nullable=False),
+    Column("subject_type", Text, nullable=False),
     Column("scopes", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
-    UniqueConstraint("client_id", "api_id"),
+    UniqueConstraint("client_id", "api_id", "subject_type"),
     info=CONFIGURATION,
 )
 
@@ -47,6 +48,7 @@ class ClientGrant:
     scopes: tuple[str, ...]
     created_at: datetime
     settings: dict[str, Any] = field(default_factory=dict)
+    subject_type: str = "client"
 
 
 _G = client_grants.c
@@ -54,19 +56,33 @@ _GRANTS = select(client_grants, apis.c.identifier.label("audience")).join(apis, 
 _GRANTED = (
     select(_G.scopes, _G.settings, apis.c.scopes.label("all_scopes"))
     .join(apis, apis.c.id == _G.api_id)
-    .where(_G.client_id == bindparam("client_id"), _G.api_id == bindparam("api_id"))
+    .where(
+        _G.client_id == bindparam("client_id"),
+        _G.api_id == bindparam("api_id"),
+        _G.subject_type == bindparam("subject_type"),
+    )
 )
 
 
 def _grant(row: Any) -> ClientGrant:
     return ClientGrant(
-        row.id, row.client_id, row.api_id, row.audience, tuple(row.scopes), row.created_at, row.settings
+        row.id,
+        row.client_id,
+        row.api_id,
+        row.audience,
+        tuple(row.scopes),
+        row.created_at,
+        row.settings,
+        row.subject_type,
     )
 
 
-def find_granted(conn: Connection, client_id: str, api_id: str) -> tuple[str, ...] | None:
+def find_granted(
+    conn: Connection, client_id: str, api_id: str, subject_type: str = "client"
+) -> tuple[str, ...] | None:
     """The scopes that a client was granted on an API; None when it was granted nothing at all."""
-    row = conn.execute(_GRANTED, {"client_id": client_id, "api_id": api_id}).first()
+    wanted = {"client_id": client_id, "api_id": api_id, "subject_type": subject_type}
+    row = conn.execute(_GRANTED, wanted).first()
     if row is None:
         return None
     return tuple(row.all_scopes if row.settings.get("allow_all_scopes") else row.scopes)
@@ -77,12 +93,14 @@ def find_client_grant(conn: Connection, grant_id: str) -> ClientGrant | None:
     return _grant(row) if row else None
 
 
-def matching(client_id: str | None, audience: str | None) -> Select[Any]:
+def matching(client_id: str | None, audience: str | None, subject_type: str | None) -> Select[Any]:
     found = _GRANTS
     if client_id is not None:
         found = found.where(_G.client_id == client_id)
     if audience is not None:
         found = found.where(apis.c.identifier == audience)
+    if subject_type is not None:
+        found = found.where(_G.subject_type == subject_type)
     return found
 
 
@@ -91,12 +109,13 @@ def list_client_grants(
     *,
     client_id: str | None = None,
     audience: str | None = None,
+    subject_type: str | None = None,
     limit: int,
     offset: int = 0,
     after: str = "",
 ) -> list[ClientGrant]:
     """In order of ids; with `after`, those behind that id."""
-    found = matching(client_id, audience).where(_G.id > after).order_by(_G.id)
+    found = matching(client_id, audience, subject_type).where(_G.id > after).order_by(_G.id)
     return [_grant(row) for row in conn.execute(found.limit(limit).offset(offset))]
 
 
@@ -107,6 +126,7 @@ def add_client_grant(conn: Connection, grant: ClientGrant) -> None:
             id=grant.id,
             client_id=grant.client_id,
             api_id=grant.api_id,
+            subject_type=grant.subject_type,
             scopes=list(grant.scopes),
             settings=grant.settings,
             created_at=grant.created_at,
@@ -123,4 +143,6 @@ def remove_client_grant(conn: Connection, grant_id: str) -> bool:
 
 
 def remove_client_grant_on(conn: Connection, client_id: str, api_id: str) -> None:
-    conn.execute(delete(client_grants).where(_G.client_id == client_id, _G.api_id == api_id))
+    """The one for itself."""
+    its_own = (_G.client_id == client_id, _G.api_id == api_id, _G.subject_type == "client")
+    conn.execute(delete(client_grants).where(*its_own))

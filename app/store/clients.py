@@ -89,7 +89,7 @@ class Client:
     created_at: datetime
     grant_types: tuple[str, ...] = ()
     secret_digests: tuple[str, ...] = field(default=(), repr=False)
-    """At most two: the newest, and the one that it replaces until the next rotation."""
+    """Of the one secret that counts; rows of earlier versions may name the one before it, too."""
     is_enabled: bool = True
     is_first_party: bool = True
     trusts_forwarded_ip: bool = False

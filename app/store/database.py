@@ -28,6 +28,7 @@ log = logging.getLogger("belay.store")
 
 FIRST_PAUSE_SECONDS = 0.0002
 SILENCE_SECONDS = 2.5  # from a server that should have given up on the statement by itself before
+PAUSE_SECONDS = 1  # after a server that did not let anybody in
 STATEMENT_SECONDS = 2
 WAIT_SECONDS = 3  # for a lock, a pooled connection, or one statement; then 503
 
@@ -66,7 +67,7 @@ class Database:
                     "tcp_user_timeout": WAIT_SECONDS * 1000,
                 },
             )
-            event.listen(self.engine, "do_connect", _connect_impatiently)
+            event.listen(self.engine, "do_connect", _Connecting())
             self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         configuration.watch(self.engine)
 
@@ -146,8 +147,23 @@ class _Impatient(psycopg.Connection[Any]):
             raise psycopg.OperationalError("the server does not answer") from None
 
 
-def _connect_impatiently(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-    return _Impatient.connect(*arguments, **options)
+class _Connecting:
+    """How connections are made: a server that did not answer is not waited for again at once.
+
+    A request that found it silent and then tries to write down why would else wait twice.
+    """
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def __call__(self, _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        if time.monotonic() < self._silent_until:
+            raise psycopg.OperationalError("the server did not answer a moment ago")
+        try:
+            return _Impatient.connect(*arguments, **options)
+        except psycopg.errors.ConnectionTimeout:
+            self._silent_until = time.monotonic() + PAUSE_SECONDS
+            raise
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class ByDialect(ColumnElement[bool]):
     """A condition in two spellings, of which each database gets its own."""
 
     inherit_cache = True
+    _is_implicitly_boolean = True  # else SQLite is asked for `(…) = 1`, which works out both sides of an OR
     type = Boolean()
     _traverse_internals = [
         ("sqlite", InternalTraversal.dp_clauseelement),

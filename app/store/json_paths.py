@@ -138,15 +138,14 @@ def _postgresql(
 def _sqlite(
     column: ColumnElement[object], path: Sequence[str], is_it: Callable[[FromClause], ColumnElement[bool]]
 ) -> ColumnElement[bool]:
-    found = _each(func.json_array(func.json(column)))
-    tables, conditions = [found], []
-    for name in path:
+    found = _each(cast(column, Text))  # metadata are objects
+    tables, conditions = [found], [found.c.key == bound(path[0])]
+    for name in path[1:]:
         # A list is replaced by its members, an object stands for itself, and anything else has no members.
-        one = func.json_array(func.json(found.c.value))
-        members = _each(
-            case((found.c.type == "array", found.c.value), (found.c.type == "object", one), else_="[]")
-        )
-        found = _each(case((members.c.type == "object", members.c.value), else_="{}"))
+        is_object = found.c.type == "object"
+        members = _each(case((found.c.type == "array", found.c.value), (is_object, "[0]"), else_="[]"))
+        one = case((is_object, found.c.value), (members.c.type == "object", members.c.value), else_="{}")
+        found = _each(one)
         tables += [members, found]
         conditions.append(found.c.key == bound(name))
     inner = _each(case((found.c.type == "array", found.c.value), else_="[]"))

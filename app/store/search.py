@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, and_, false, func, literal, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, case, false, literal, or_, true
 
 from app.search import And, BadQuery, Exists, Node, Not, Or, Range, Term, Wildcard
 from app.store import json_paths
 from app.store.base import UTCDateTime
-from app.store.dialects import is_like, is_one_of
+from app.store.dialects import is_like, is_one_of, spellings
 from app.store.moments import moment
 
 Condition: TypeAlias = ColumnElement[bool]
 
 MAX_PATH = 8  # members of members of metadata; SQLite joins at most 64 tables, and each level is two
-MAX_COMPARISONS = 60  # a row; each costs up to 4 ms on 100,000 people, and a search has 200
-JSON_WEIGHT = 10  # comparisons that reading one row's metadata costs
+# What a search may cost, in milliseconds on 100,000 people that no index rules out; reading them takes twenty more.
+MAX_COST = 180
+EQUAL_COST = 1  # one of a list of values
+LIKE_COST = 5  # a spelling, compared with part of a text
+ROWS_COST = 30  # rows of another table that belong to the person
+JSON_COST = 30  # what stands at a path in metadata
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class Text:
     is_bare: bool = False
     """Found by a term without a field."""
     look_up: Callable[[Sequence[str]], Condition] | None = None
-    """What an index can say about being one of some values; asked beside the comparison itself."""
+    """What is quickly said about being one of some values; asked before the comparison itself."""
+    cost: int = LIKE_COST
+    """Of one pattern."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Through:
     link: Callable[[Condition], Condition]
     field: "Text | Time"
     is_bare: bool = False
+    cost: int = EQUAL_COST
 
 
 Field: TypeAlias = Text | Flag | Number | Time | Json | Through
@@ -74,21 +81,43 @@ Field: TypeAlias = Text | Flag | Number | Time | Json | Through
 
 def condition(node: Node, fields: Mapping[str, Field]) -> Condition:
     """What the query demands of a row. Raises BadQuery for a field that is not there or cannot be asked like that."""
-    if _weight(node, fields) > MAX_COMPARISONS:
+    if _cost(node, fields) > MAX_COST:
         raise BadQuery("the query compares too much: name the fields, and fewer members of metadata")
     return _condition(node, fields)
 
 
-def _weight(node: Node, fields: Mapping[str, Field]) -> int:
-    """How much a row costs that an index cannot rule out."""
+def _cost(node: Node, fields: Mapping[str, Field]) -> int:
     match node:
         case And(parts) | Or(parts):
-            return sum(_weight(part, fields) for part in parts)
+            return sum(_cost(part, fields) for part in parts)
         case Not(part):
-            return _weight(part, fields)
-        case Term(None) | Wildcard(None):
-            return len(_bare(fields))
-    return JSON_WEIGHT if isinstance(_field(node.field or "", fields), Json) else 1
+            return _cost(part, fields)
+        case Term(name, value, is_phrase):
+            asked = _bare(fields) if name is None else [(name, _field(name, fields))]
+            is_word = name is None or not is_phrase
+            return sum(
+                _cost_of(field, (value,), is_pattern=is_word and _has_words(field)) for _, field in asked
+            )
+        case Wildcard(name, pieces):
+            asked = _bare(fields) if name is None else [(name, _field(name, fields))]
+            return sum(_cost_of(field, pieces, is_pattern=True) for _, field in asked)
+        case Range(name) | Exists(name):
+            return _cost_of(_field(name, fields), ("",), is_pattern=isinstance(node, Exists))
+
+
+def _cost_of(field: Field, pieces: Sequence[str], *, is_pattern: bool) -> int:
+    match field:
+        case Json():
+            return JSON_COST
+        case Through(cost=cost):
+            return cost
+        case Text() if is_pattern:
+            return field.cost * (len(spellings(pieces)) if field.is_folded else 1)
+    return EQUAL_COST
+
+
+def _has_words(field: Field) -> bool:
+    return isinstance(field, Text) and field.has_words
 
 
 def _condition(node: Node, fields: Mapping[str, Field]) -> Condition:
@@ -98,7 +127,8 @@ def _condition(node: Node, fields: Mapping[str, Field]) -> Condition:
         case Or(parts):
             return or_(*_alternatives(parts, fields))
         case Not(part):
-            return not_(func.coalesce(_condition(part, fields), false(), type_=Boolean()))
+            # CASE, because inside coalesce() SQLite works out every comparison of a row, the decided ones too.
+            return case((_condition(part, fields), false()), else_=true())
         case Term():
             return or_(*_alternatives([node], fields))
         case Wildcard(name, pieces):
@@ -146,10 +176,7 @@ def _bare(fields: Mapping[str, Field]) -> list[tuple[str, Field]]:
 def _equal(name: str, field: Field, values: Sequence[str], *, has_words: bool) -> Condition:
     match field:
         case Text(has_words=True) if has_words:
-            spaced = " " + field.column + " "
-            return or_(
-                *(is_like(spaced, ("", f" {value} ", ""), is_folded=field.is_folded) for value in values)
-            )
+            return or_(*(_has_word(field, value) for value in values))
         case Text():
             is_equal = is_one_of(field.column, values, is_folded=field.is_folded)
             return is_equal if field.look_up is None else and_(field.look_up(values), is_equal)
@@ -166,6 +193,13 @@ def _equal(name: str, field: Field, values: Sequence[str], *, has_words: bool) -
             return or_(*(json_paths.has_value(field.column, field.path, value) for value in values))
         case Through():
             return field.link(_equal(name, field.field, values, has_words=has_words))
+
+
+def _has_word(field: Text, word: str) -> Condition:
+    """Most rows do not have its letters at all, which is told without adding spaces to each."""
+    has_letters = is_like(field.column, ("", word, ""), is_folded=field.is_folded)
+    spaced = " " + field.column + " "
+    return and_(has_letters, is_like(spaced, ("", f" {word} ", ""), is_folded=field.is_folded))
 
 
 def _like(name: str, field: Field, pieces: Sequence[str]) -> Condition:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
 )
 from sqlalchemy import Text as TextType
@@ -21,9 +22,10 @@ from sqlalchemy import Text as TextType
 from app.identifiers import normal_key
 from app.store.authenticators import authenticators
 from app.store.clients import clients
+from app.store.dialects import is_like
 from app.store.events import events
 from app.store.realms import realms
-from app.store.search import Condition, Field, Flag, Json, Number, Text, Through, Time
+from app.store.search import ROWS_COST, Condition, Field, Flag, Json, Number, Text, Through, Time
 from app.store.users import identifiers, users
 
 PROVIDER = "auth0"
@@ -40,6 +42,12 @@ def _by_identifier(values: Sequence[str]) -> Condition:
         identifiers.c.realm_id.in_(everywhere), identifiers.c.key.in_([literal(k, TextType()) for k in keys])
     )
     return _U.id.in_(found.correlate(None)) if keys else false()
+
+
+def _by_ending(domains: Sequence[str]) -> Condition:
+    """An address ends with its domain, which is cheaper to see than where the domain begins."""
+    possible = [domain for domain in domains if "@" not in domain]
+    return or_(false(), *(is_like(_U.email, ("", f"@{domain}"), is_folded=True) for domain in possible))
 
 
 def _by_id(values: Sequence[str]) -> Condition:
@@ -87,7 +95,7 @@ _NEVER = Text(cast(null(), TextType()))
 USER_FIELDS: Mapping[str, Field] = {
     "user_id": Text(_U.id),
     "email": Text(_U.email, is_folded=True, is_bare=True, look_up=_by_identifier),
-    "email.domain": Text(_DOMAIN, is_folded=True),
+    "email.domain": Text(_DOMAIN, is_folded=True, look_up=_by_ending, cost=90),
     "email_verified": Flag(_U.email_verified),
     "name": _name(_U.name),
     "given_name": _name(_U.given_name),
@@ -108,9 +116,9 @@ USER_FIELDS: Mapping[str, Field] = {
     "updated_at": Time(_U.updated_at),
     "user_metadata": Json(_U.user_metadata),
     "app_metadata": Json(_U.app_metadata),
-    "multifactor": Through(_has_factor, _always("guardian")),
-    "mfa.factors": Through(_has_factor, Text(_FACTOR)),
-    "mfa.enrolled_at": Through(_has_factor, Time(authenticators.c.confirmed_at)),
+    "multifactor": Through(_has_factor, _always("guardian"), cost=ROWS_COST),
+    "mfa.factors": Through(_has_factor, Text(_FACTOR), cost=ROWS_COST),
+    "mfa.enrolled_at": Through(_has_factor, Time(authenticators.c.confirmed_at), cost=ROWS_COST),
     "organization_id": _NEVER,
 }
 

@@ -1,6 +1,6 @@
 """What an access token is for: an API, `/userinfo` alone, or the management of one's own factors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -9,10 +9,13 @@ from sqlalchemy import Connection
 from app.context import Context
 from app.errors import AccessDenied
 from app.store.apis import find_api
+from app.store.client_grants import find_granted
+from app.store.clients import Client
 from app.tokens.signing import DEFAULT_ALGORITHM
 
 USERINFO_SECONDS = 86400
 MFA_SECONDS = 600
+NOT_AUTHORIZED = "Client is not authorized to access {audience}."
 MFA_SCOPES = ("enroll", "read:authenticators", "remove:authenticators")
 
 
@@ -28,8 +31,10 @@ class Audience:
     allow_offline_access: bool = True
     api_id: str = ""
     is_system: bool = False
-    enforces_policies: bool = False
     """The management API: for clients with a grant, never for a person's login."""
+    enforces_policies: bool = False
+    client_policy: str = "require_client_grant"
+    user_policy: str = "allow_all"
 
 
 def userinfo_of(issuer: str) -> str:
@@ -65,7 +70,26 @@ def resolve(ctx: Context, conn: Connection, requested: str) -> Audience:
         api.id,
         api.is_system,
         api.enforces_policies,
+        api.client_policy,
+        api.user_policy,
     )
+
+
+def resolve_for_user(ctx: Context, conn: Connection, requested: str, client: Client) -> Audience:
+    """What this client may ask for on behalf of a person: the API's scopes, or those of its grant for users.
+
+    Raises AccessDenied where the API or the grant is not there, or the API is closed to people.
+    """
+    found = resolve(ctx, conn, requested)
+    if found.kind != "api" or found.user_policy == "allow_all":
+        return found
+    granted = None
+    if found.user_policy == "require_client_grant":
+        granted = ctx.look_up(conn, find_granted, client.id, found.api_id, "user")
+    if granted is None:
+        text = NOT_AUTHORIZED.format(audience=found.identifier)
+        raise AccessDenied(text, reason="users_not_granted")
+    return replace(found, scopes=tuple(word for word in found.scopes if word in granted))
 
 
 def _unaliased(issuer: str, requested: str) -> str:

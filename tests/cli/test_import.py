@@ -38,11 +38,10 @@ MEMORY_MIB = 15  # what a long import may need beyond a short one
 
 @pytest.fixture
 def here(database: str, templates: Templates, tmp_path: Path) -> Iterator[Server]:
-    url = templates.copy(database, tmp_path / "instance")
-    server = open_server(test_settings(tmp_path / "instance", url))
-    yield server
-    server.db.dispose()
-    templates.drop_used()
+    with templates.borrowed(database, tmp_path / "instance") as url:
+        server = open_server(test_settings(tmp_path / "instance", url))
+        yield server
+        server.db.dispose()
 
 
 @pytest.fixture

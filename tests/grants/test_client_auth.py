@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from app import accounts
 from app.context import Context, Server
+from app.crypto import digest
 from app.grants.client_auth import ASSERTION_TYPE, MAX_ASSERTION_CHARACTERS
 from app.store import clients
 from tests import making
@@ -247,7 +248,7 @@ def test_other_schemes_are_not_about_the_client(wire: Wire, cast: Cast, path: st
         not_proven(ask(wire, path, {}, header))
 
 
-def test_two_secrets_are_alive_at_once_and_never_a_third(wire: Wire, server: Server, cast: Cast) -> None:
+def test_a_secret_ends_when_it_is_replaced(wire: Wire, server: Server, cast: Cast) -> None:
     secrets = [APP_SECRET]
     for _ in range(2):
         with server.db.write() as conn:
@@ -255,7 +256,16 @@ def test_two_secrets_are_alive_at_once_and_never_a_third(wire: Wire, server: Ser
             assert client is not None
             secrets.append(accounts.rotate_secret(conn, Context(server, now(), ip=""), client))
         alive = [proven(ask(wire, "/oauth/token", {"client_id": "app", "client_secret": s})) for s in secrets]
-        assert alive == [False] * (len(secrets) - 2) + [True, True]
+        assert alive == [False] * (len(secrets) - 1) + [True]
+
+
+def test_of_the_two_secrets_that_earlier_versions_kept_the_newest_counts(
+    wire: Wire, server: Server, cast: Cast
+) -> None:
+    with server.db.write() as conn:
+        clients.update_client(conn, "app", secret_digests=[digest("newest"), digest(APP_SECRET)])
+    for secret, is_alive in (("newest", True), (APP_SECRET, False)):
+        assert proven(ask(wire, "/oauth/token", {"client_id": "app", "client_secret": secret})) == is_alive
 
 
 def test_a_disabled_client_is_refused_from_the_next_request_on(

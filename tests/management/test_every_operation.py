@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from freezegun.api import FrozenDateTimeFactory
 from werkzeug.test import TestResponse
 
@@ -16,9 +18,9 @@ from app.web.management import OPERATIONS
 from app.web.management.operation import BASE, Operation
 from tests import making
 from tests.evidence import report
-from tests.making import API, Cast
+from tests.making import API, APP_SECRET, Cast
 from tests.management.conftest import Admin, refused, token_for
-from tests.wire import Wire, bearer
+from tests.wire import PASSWORD_REALM, Wire, bearer
 
 NOT_OURS = ("supplemental-signals", "rate-limit-policies", "connections-directory", "connections-scim")
 
@@ -38,14 +40,40 @@ def documented(wire: Wire) -> Iterator[tuple[Operation, set[int]]]:
         yield operation, {int(status) for status in responses}
 
 
+def tokens_of_another_realm(wire: Wire) -> list[str]:
+    """All that somebody there gets: for an API, for the own factors, for userinfo, and the ID token."""
+    realm = making.make_realm(wire.server, "elsewhere", "never")
+    making.make_client(wire.server, "there", secret=APP_SECRET, realm_names=("elsewhere",))
+    making.make_user(wire.server, realm, "dave@example.com")
+    found = []
+    for audience in (API, "", f"{wire.server.settings.issuer}mfa/"):
+        members = {
+            "grant_type": PASSWORD_REALM,
+            "realm": "elsewhere",
+            "client_id": "there",
+            "scope": "openid",
+        }
+        answer = wire.ok(wire.password("dave@example.com", audience=audience, **members))
+        found += [answer["access_token"], *([answer["id_token"]] if "id_token" in answer else [])]
+    return found
+
+
+def of_another_server(token: str) -> str:
+    """The same claims under the same key id, by a key that is not ours."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return jwt.encode(claims, key, "RS256", headers=jwt.get_unverified_header(token))
+
+
 def test_every_operation_with_every_kind_of_token(
     wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
 ) -> None:
-    """No token, another's, one that ran out, one for another API, one without the scope, and the right one."""
+    """No token, another's, one that ran out, one for another API, another realm's, and the right one."""
     right = token_for(wire, client_id="everything")
     making.grant_scopes(wire.server, "app", API, "read:things")
     for_other_api = wire.ok(wire.token(grant_type="client_credentials", audience=API))["access_token"]
     persons = wire.ok(wire.password("bob@example.com"))["access_token"]
+    foreign = [*tokens_of_another_realm(wire), of_another_server(right)]
     tried = 0
     for operation, statuses in documented(wire):
         for token, status, message in (
@@ -54,6 +82,7 @@ def test_every_operation_with_every_kind_of_token(
             (f"{right[:-8]}AAAAAAAA", 401, "Invalid signature received for JSON Web Token validation"),
             (for_other_api, 401, f"Bad audience: {API}"),
             (persons, 401, None),
+            *((token, 401, None) for token in foreign),
         ):
             answer = ask(wire, operation, token)
             refused(answer, status, None, message)

@@ -4,8 +4,13 @@ from urllib.parse import quote
 
 import pytest
 
+from app import accounts
+from app.context import Context, Server
+from app.errors import Conflict
+from app.store.clients import Client
+from tests.conftest import NOON
 from tests.making import Cast
-from tests.management.conftest import Admin
+from tests.management.conftest import Admin, refused
 
 IDENTIFIER = "https://api.example.com/things/v1"
 
@@ -37,3 +42,13 @@ def test_an_identifier_is_found_in_three_spellings(admin: Admin, cast: Cast, spe
     assert changed == made | {"token_lifetime": 600}
     admin.delete(f"/resource-servers/{spelled}")
     assert admin.ask("GET", f"/resource-servers/{made['id']}").status_code == 404
+
+
+def test_no_api_has_the_name_of_a_client(admin: Admin, server: Server, cast: Cast) -> None:
+    """An ID token's audience is its client: an API of that name would take it for an access token."""
+    refused(admin.ask("POST", "/resource-servers", {"identifier": "app"}), 400, "invalid_body")
+    admin.post("/resource-servers", {"identifier": "till"})
+    till = Client("till", "Till", "native", "none", NOON)
+    with server.db.write() as conn, pytest.raises(Conflict) as refusal:
+        accounts.create_client(conn, Context(server, NOON, ip=""), till)
+    assert refusal.value.description == "till is the identifier of an API"

@@ -170,9 +170,11 @@ def crowded(cluster: Cluster) -> Iterator[None]:
             taken.append(psycopg.connect(cluster.url("postgres")))
     except psycopg.OperationalError:
         pass
-    yield
-    for connection in taken:
-        connection.close()
+    try:
+        yield
+    finally:
+        for connection in taken:
+            connection.close()
 
 
 Fault = Callable[[Cluster], AbstractContextManager[None]]

@@ -1,5 +1,6 @@
 """The schema moves up and down as a whole, and is what the code's tables say, on both databases."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from app import accounts
 from app.context import Server, open_server
 from app.identifiers import skeleton
 from app.store import schema
+from app.store.apis import find_api
 from app.store.base import metadata
 from app.store.database import Database
 from tests import databases, making
@@ -167,3 +169,21 @@ def test_those_who_are_there_get_their_skeletons(empty: Server) -> None:
         found = conn.execute(text("SELECT key, skeleton FROM identifiers")).all()
     assert len(found) > 2500 and all(row.skeleton == skeleton(row.key) for row in found)
     assert {row.key for row in found if row.skeleton == "alice"} == {"alice", "\u0430lice"}
+
+
+def test_what_an_api_said_about_subjects_holds_now(empty: Server) -> None:
+    schema.upgrade(empty.db)
+    accounts.install(empty, now())
+    making.make_cast(empty)
+    schema.downgrade(empty.db, "0007")
+    written = {"subject_type_authorization": {"user": {"policy": "deny_all"}, "client": "odd"}, "kept": 1}
+    with empty.db.write() as conn:
+        conn.execute(
+            text("UPDATE apis SET settings = :settings WHERE identifier = :api"),
+            {"settings": json.dumps(written), "api": making.API},
+        )
+    schema.upgrade(empty.db)
+    with empty.db.read() as conn:
+        api = find_api(conn, making.API)
+    assert api is not None and api.settings == {"kept": 1}
+    assert (api.user_policy, api.client_policy) == ("deny_all", "require_client_grant")

@@ -1,4 +1,4 @@
-"""`/client-grants`: what applications may ask of APIs for themselves."""
+"""`/client-grants`: what applications may ask of APIs, for themselves and on behalf of people."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from app.store import client_grants
 from app.store.base import count
 from app.store.client_grants import ClientGrant
 from app.store.tenant import lock_tenant
-from app.web.management.clients import get_own_client
+from app.web.management.credentials import get_own_client
 from app.web.management.operation import Call, operation
 from app.web.management.paging import COUNTED_UP_TO, Anywhere, Flag, checkpoint_page, offset_page
 from app.web.management.schema import Body
@@ -26,7 +26,7 @@ def view(grant: ClientGrant) -> dict[str, Any]:
         "client_id": grant.client_id,
         "audience": grant.audience,
         "scope": list(grant.scopes),
-        "subject_type": "client",
+        "subject_type": grant.subject_type,
     }
     if grant.settings.get("allow_all_scopes"):  # those of the API, today's and tomorrow's
         del shown["scope"]
@@ -44,7 +44,7 @@ def get_grant(conn: Connection, grant_id: str) -> ClientGrant:
 class ListQuery(Anywhere):
     audience: str | None = None
     client_id: str | None = None
-    subject_type: str | None = None
+    subject_type: Literal["client", "user"] | None = None
     allow_any_organization: Flag | None = None
 
 
@@ -52,7 +52,12 @@ class ListQuery(Anywhere):
 def list_client_grants(call: Call) -> object:
     """Client grants; `audience` and `client_id` choose among them"""
     query: ListQuery = call.query
-    find = partial(client_grants.list_client_grants, client_id=query.client_id, audience=query.audience)
+    find = partial(
+        client_grants.list_client_grants,
+        client_id=query.client_id,
+        audience=query.audience,
+        subject_type=query.subject_type,
+    )
     with call.ctx.db.read() as conn:
         if query.take is not None:
 
@@ -62,7 +67,7 @@ def list_client_grants(call: Call) -> object:
             return checkpoint_page(query, "client_grants", behind, lambda grant: grant.id, view)
         first = query.page * query.per_page
         found = find(conn, limit=query.per_page, offset=first)
-        everything = client_grants.matching(query.client_id, query.audience)
+        everything = client_grants.matching(query.client_id, query.audience, query.subject_type)
         return offset_page(
             query,
             "client_grants",
@@ -92,7 +97,7 @@ class Changes(Body):
 class NewGrant(Changes):
     client_id: Annotated[str, Field(min_length=1)]
     audience: Annotated[str, Field(min_length=1)]
-    subject_type: Literal["client"] | None = None
+    subject_type: Literal["client", "user"] | None = None
 
 
 def _settings(given: Changes) -> dict[str, Any]:
@@ -107,8 +112,9 @@ def create_client_grant(call: Call) -> object:
     with call.ctx.db.write() as conn:
         client = get_own_client(conn, given.client_id)
         scopes = tuple(given.scope or ())
+        settings, subject = _settings(given), given.subject_type or "client"
         return view(
-            accounts.create_grant(conn, call.ctx, client.id, given.audience, scopes, **_settings(given))
+            accounts.create_grant(conn, call.ctx, client.id, given.audience, scopes, settings, subject)
         )
 
 

@@ -10,7 +10,8 @@ from app.errors import Missing, NotPossible
 from app.store import clients, realms, users
 from app.store.realms import Realm
 from app.store.tenant import lock_tenant
-from app.web.management.clients import get_client
+from app.web.management.credentials import get_client
+from app.web.management.metadata import merged_labels
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Anywhere, Checkpoint, Fields, checkpoint_page, choose, whole_page
 from app.web.management.schema import Body, Email, Labels, Text128
@@ -156,8 +157,7 @@ def update_connection(call: Call) -> object:
         if given.options is not None:
             changed["options"] = _checked(given.options)
         if given.metadata is not None:
-            both = realm.labels | given.metadata
-            changed["labels"] = {name: text for name, text in both.items() if text is not None}
+            changed["labels"] = merged_labels(realm.labels, given.metadata, "metadata")
         if given.authentication is not None:
             changed["is_enabled"] = given.authentication.active
         if _shown(given):

@@ -9,6 +9,7 @@ from app import accounts
 from app.errors import Missing, NotPossible
 from app.store import refresh_families
 from app.store.refresh_families import RefreshFamily
+from app.web.management.metadata import merged_labels
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Checkpoint, Fields, Flag, Paged, checkpoint_page, choose, whole_page
 from app.web.management.schema import Body
@@ -96,9 +97,10 @@ def show_token(call: Call) -> object:
         return view(_get(conn, call))
 
 
+MAX_TOKEN_LABELS = 25
 TokenMetadata = Annotated[
     dict[Annotated[str, Field(max_length=255)], Annotated[str, Field(max_length=255)] | None],
-    Field(max_length=25),
+    Field(max_length=MAX_TOKEN_LABELS),
 ]
 
 
@@ -112,9 +114,10 @@ def update_token(call: Call) -> object:
     with call.ctx.db.write() as conn:
         family = _get(conn, call)
         if "refresh_token_metadata" in call.body.model_fields_set:
-            given = call.body.refresh_token_metadata
-            both = {} if not given else (family.labels or {}) | given
-            labels = {name: text for name, text in both.items() if text is not None}
+            given, name = call.body.refresh_token_metadata, "refresh_token_metadata"
+            labels = (
+                merged_labels(family.labels or {}, given, name, at_most=MAX_TOKEN_LABELS) if given else {}
+            )
             accounts.label_refresh_token(conn, call.ctx, family, labels)
         return view(_get(conn, call))
 

@@ -21,16 +21,27 @@ DEFAULT_SECONDS = 86400
 DEFAULTS: dict[str, Any] = {
     "token_lifetime_for_web": 7200,
     "skip_consent_for_verifiable_first_party_clients": False,
-    "subject_type_authorization": {
-        "client": {"policy": "require_client_grant"},
-        "user": {"policy": "allow_all"},
-    },
 }
 
 
 class Scope(Body):
     value: Annotated[str, Field(min_length=1, max_length=280, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
     description: Annotated[str, Field(max_length=500)] | None = None
+
+
+class ClientPolicy(Body):
+    policy: Literal["require_client_grant", "deny_all"]
+
+
+class UserPolicy(Body):
+    policy: Literal["allow_all", "require_client_grant", "deny_all"]
+
+
+class SubjectTypes(Body):
+    """Who may be the subject of a token; what is left out stays."""
+
+    client: ClientPolicy | None = None
+    user: UserPolicy | None = None
 
 
 class Changes(Body):
@@ -50,7 +61,7 @@ class Changes(Body):
     consent_policy: str | None = None
     authorization_details: list[Any] | None = None
     proof_of_possession: dict[str, Any] | None = None
-    subject_type_authorization: dict[str, Any] | None = None
+    subject_type_authorization: SubjectTypes | None = None
     authorization_policy: dict[str, Any] | None = None
 
 
@@ -59,7 +70,8 @@ class NewApi(Changes):
 
 
 OURS = (
-    "name scopes signing_alg signing_secret token_lifetime allow_offline_access enforce_policies token_dialect"
+    "name scopes signing_alg signing_secret token_lifetime allow_offline_access enforce_policies token_dialect "
+    "subject_type_authorization"
 ).split()
 
 
@@ -90,6 +102,10 @@ def view(api: Api) -> dict[str, Any]:
             "allow_offline_access": api.allow_offline_access,
             "enforce_policies": api.settings.get("enforce_policies") if not api.enforces_policies else True,
             "token_dialect": api.settings.get("token_dialect"),
+            "subject_type_authorization": {
+                "client": {"policy": api.client_policy},
+                "user": {"policy": api.user_policy},
+            },
         }
     )
 
@@ -135,6 +151,10 @@ def _changed(api: Api, given: Changes) -> dict[str, Any]:
     if given.scopes is not None:
         changed["scopes"] = tuple(dict.fromkeys(scope.value for scope in given.scopes))
         changed["descriptions"] = {s.value: s.description for s in given.scopes if s.description is not None}
+    subjects = given.subject_type_authorization or SubjectTypes()
+    for part, column in ((subjects.client, "client_policy"), (subjects.user, "user_policy")):
+        if part is not None:
+            changed[column] = part.policy
     kept = sent - (set(OURS) - {"enforce_policies", "token_dialect"})
     settings = api.settings | given.model_dump(mode="json", include=kept)
     settings = {name: value for name, value in settings.items() if value is not None and name != "identifier"}

@@ -18,6 +18,7 @@ from app.store.realms import Realm
 from app.store.search import condition
 from app.store.searchable import USER_FIELDS
 from app.store.users import User
+from app.web.management.metadata import merged
 from app.web.management.operation import Call, operation
 from app.web.management.paging import COUNTED_UP_TO, Fields, Paged, choose, offset_page
 from app.web.management.schema import Body, Email, Metadata, Phone, Text150, Text300, Username
@@ -328,7 +329,7 @@ def _changes(user: User, given: Profile) -> dict[str, Any]:
     changed = _profile(given)
     for name in ("user_metadata", "app_metadata"):
         if name in changed:
-            changed[name] = _merged(getattr(user, name), changed[name])
+            changed[name] = merged(getattr(user, name), changed[name], name)
     if changed.get("email", user.email) != user.email and "email_verified" not in changed:
         changed["email_verified"] = False
     if (
@@ -340,14 +341,6 @@ def _changes(user: User, given: Profile) -> dict[str, Any]:
         if name in changed:
             changed[name] = bool(changed[name])
     return changed
-
-
-def _merged(old: dict[str, Any], new: dict[str, Any] | None) -> dict[str, Any]:
-    """First level only; null deletes a key, an empty object deletes all."""
-    if not new:
-        return {}
-    both = old | new
-    return {name: value for name, value in both.items() if value is not None}
 
 
 @operation("DELETE", "/users/{id}", scopes="delete:users delete:current_user", ok=204)
