@@ -32,4 +32,4 @@ curl -s $BELAY/oauth/token -d grant_type=http://auth0.com/oauth/grant-type/passw
   -d realm=customers -d username=alice@example.com -d password=$CUSTOMER_PASSWORD -d client_id=$PUBLIC_CLIENT; echo
 
 # 7. What the server noted.
-.venv/bin/belay logs list --limit 5
+.venv/bin/belay logs list --limit 8
