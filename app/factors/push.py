@@ -176,6 +176,12 @@ def source_of(user_agent: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def is_too_soon(asked: Challenge, now: datetime) -> bool:
+    """Whether a poll comes before its time. A decision is told at once all the same."""
+    is_open = asked.kind == KIND and asked.state == "open" and asked.expires_at > now
+    return is_open and asked.polled_at is not None and asked.polled_at > now - INTERVAL
+
+
 def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof | str:
     """A poll. Raises AuthorizationPending, SlowDown, AccessDenied."""
     asked = answer.challenge
@@ -186,11 +192,10 @@ def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof 
     if asked.state == "rejected":
         raise AccessDenied(REJECTED, reason="push_rejected", status=400)
     # One that comes too early costs no write, and of many at once one pays for it.
-    before = ctx.now - INTERVAL
-    if asked.polled_at is not None and asked.polled_at > before:
+    if is_too_soon(asked, ctx.now):
         raise SlowDown(reason="polled_too_fast")
     with ctx.db.write() as conn:
-        is_first = note_poll(conn, asked.id, ctx.now, before)
+        is_first = note_poll(conn, asked.id, ctx.now, ctx.now - INTERVAL)
     raise AuthorizationPending(reason="push_pending") if is_first else SlowDown(reason="polled_too_fast")
 
 

@@ -2,12 +2,22 @@
 
 from app import login
 from app.context import Context
+from app.crypto import digest
+from app.errors import SlowDown
+from app.factors import push
 from app.grants.grant import Grant, Param, TokenRequest
 from app.mfa import Given
+from app.store import challenges
 from app.tokens.issue import TokenSet
 
 
 def handle(ctx: Context, request: TokenRequest) -> TokenSet:
+    """A poll that comes too early is told so after one look: floods of them must not hold up logins."""
+    if "binding_code" not in request.params:
+        with ctx.db.read() as conn:
+            asked = challenges.find_challenge(conn, digest(request.params["oob_code"]))
+        if asked is not None and push.is_too_soon(asked, ctx.now):
+            raise SlowDown(reason="polled_too_fast")
     given = Given(request.params, handle=request.params["oob_code"])
     return login.resume(ctx, request.client, request.params["mfa_token"], given)
 
