@@ -4,6 +4,7 @@ Who is asked, which challenge was open and what an answer is good for stands in 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ from webauthn.helpers.structs import (
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
+
+from app.errors import printable
 
 ALGORITHMS = [Algorithm.EDDSA, Algorithm.ECDSA_SHA_256, Algorithm.RSASSA_PKCS1_v1_5_SHA_256]
 MIN_RSA_BITS = 2048  # 112 bits of strength (NIST 3.1.6)
@@ -172,10 +175,10 @@ _TRANSPORTS = tuple(transport.value for transport in AuthenticatorTransport)
 def challenge_of(client_data_json: object) -> str:
     """The challenge that a response says it answers; empty where it says none."""
     try:
-        found = _client_data(client_data_json)["challenge"]
-    except (Wrong, KeyError):
+        found = _client_data(client_data_json).get("challenge")
+    except Wrong:
         return ""
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", found) else ""
 
 
 def _client_data(text: object) -> dict[str, Any]:
@@ -197,7 +200,7 @@ def _check_client_data(credential: Mapping[str, Any], ceremony: str, expected: E
     if found.get("challenge") != expected.challenge:
         raise Wrong("other_challenge")
     if found.get("origin") not in expected.origins:
-        raise Wrong("origin_not_allowed", origin=str(found.get("origin"))[:200])
+        raise Wrong("origin_not_allowed", origin=printable(str(found.get("origin"))))
     # In a foreign page's frame the person cannot see whom they answer.
     if found.get("crossOrigin", False) is not False or "topOrigin" in found:
         raise Wrong("cross_origin")
