@@ -2,7 +2,12 @@
 
 from app.directories.database import DatabaseDirectory
 from app.directories.directory import Directory
+from app.directories.http import HttpDirectory
+from app.directories.ldap import ACTIVE_DIRECTORY, OPENLDAP, LdapDirectory
 
 DIRECTORIES: dict[str, Directory] = {
     "database": DatabaseDirectory(),
+    "ldap": LdapDirectory(OPENLDAP),
+    "ad": LdapDirectory(ACTIVE_DIRECTORY),
+    "http": HttpDirectory(),
 }

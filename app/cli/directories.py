@@ -1,0 +1,76 @@
+"""What `belay realms` says of directories outside."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from app.cli.shared import Failed
+from app.directories.options import SECTIONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--ldap-url", "ldap_urls", multiple=True, help="ldaps://host:636; repeatable, in this order."
+    ),
+    click.option("--ldap-base", default=None, help="Where people are searched: dc=corp,dc=example."),
+    click.option(
+        "--ldap-bind-dn", default=None, help="The account that searches; its password by --secret-stdin."
+    ),
+    click.option("--ldap-start-tls", is_flag=True, help="StartTLS on an ldap:// address."),
+    click.option(
+        "--ldap-ca",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        default=None,
+        help="Certificates in PEM that vouch for the servers; else this machine's.",
+    ),
+    click.option("--ldap-filter", default=None, help="Like (uid={username})."),
+    click.option("--http-url", default=None, help="Your own login service, asked with a signed request."),
+    click.option(
+        "--import-mode", is_flag=True, help="Keep the password's hash at the first login, and stop asking."
+    ),
+    click.option("--secret-stdin", is_flag=True, help="Read the bind password, or the service's secret."),
+    click.option(
+        "--options",
+        "options_file",
+        type=click.File(),
+        default=None,
+        help="JSON of the connection's options, for everything else.",
+    ),
+)
+
+
+def directory_options(command: F) -> F:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_options(kind: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The kind of directory and its options."""
+    options: dict[str, Any] = json.load(given["options_file"]) if given["options_file"] else {}
+    is_ldap, is_http = bool(given["ldap_urls"]), given["http_url"] is not None
+    if is_ldap and is_http:
+        raise Failed("a realm has one directory: LDAP or your own service")
+    kind = kind or ("ldap" if is_ldap else "http" if is_http else "database")
+    if kind not in SECTIONS:
+        return kind, options
+    section, secret = SECTIONS[kind]
+    told = {
+        "urls": list(given["ldap_urls"]),
+        "url": given["http_url"],
+        "base_dn": given["ldap_base"],
+        "bind_dn": given["ldap_bind_dn"],
+        "start_tls": given["ldap_start_tls"] or None,
+        "ca_certificates": given["ldap_ca"].read_text("utf-8") if given["ldap_ca"] else None,
+        "user_filter": given["ldap_filter"],
+        secret: sys.stdin.readline().rstrip("\n") if given["secret_stdin"] else None,
+    }
+    options[section] = options.get(section, {}) | {name: value for name, value in told.items() if value}
+    if given["import_mode"]:
+        options["import_mode"] = True
+    return kind, options
