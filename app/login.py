@@ -53,9 +53,13 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         ctx.facts.user_id = user.id
 
     attempt = brute_force.attempt_of(asking.realm, user, username, ctx.ip)
-    brute_force.before(ctx, attempt)
+    with directory.place(ctx, asking.realm, user):
+        brute_force.before(ctx, attempt)
+        try:
+            found = directory.authenticate(ctx, asking.realm, user, username, password)
+        except TemporarilyUnavailable as refusal:
+            _take_back(ctx, attempt, refusal)
     try:
-        found = directory.authenticate(ctx, asking.realm, user, username, password)
         if found.denies_account:
             refuse(ctx, denial(found.reason), right=attempt)
         if found.is_right and found.identity is not None:

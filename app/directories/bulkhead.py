@@ -9,11 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-AT_ONCE = 16
-WAITING = 16
-TOGETHER = 96  # far below the threads that a worker has for requests that wait
+MOST_AT_ONCE = 16  # of one realm; twice as many may wait for them
 WAIT_SECONDS = 1.0
 FAILURES = 3
 REST_SECONDS = 5.0
@@ -26,8 +24,8 @@ class Full(Exception):
 
 @dataclass
 class _Places:
-    asking: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
-    waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE + WAITING))
+    asking: threading.Semaphore
+    waiting: threading.Semaphore
 
 
 @dataclass
@@ -39,20 +37,28 @@ class _Health:
 
 class Bulkhead:
     def __init__(self) -> None:
-        self._together = threading.Semaphore(TOGETHER)
+        self._together: threading.Semaphore | None = None
         self._lock = threading.Lock()
         self._places: dict[str, _Places] = {}
         self._health: dict[str, _Health] = {}
 
     @contextmanager
-    def place(self, realm_id: str) -> Iterator[None]:
-        """Where one request asks the directory of a realm. Raises Full."""
+    def place(self, realm_id: str, threads: int) -> Iterator[None]:
+        """Where one request asks the directory of a realm; `threads` are those of a worker that may wait for something.
+
+        Raises Full.
+        """
+        at_once = max(1, min(MOST_AT_ONCE, threads // 8))
         with self._lock:
-            places = self._places.setdefault(realm_id, _Places())
+            together = self._together = self._together or threading.Semaphore(max(2, threads // 2))
+            places = self._places.get(realm_id)
+            if places is None:
+                places = _Places(threading.Semaphore(at_once), threading.Semaphore(3 * at_once))
+                self._places[realm_id] = places
         if not places.waiting.acquire(blocking=False):
             raise Full
         try:
-            if not self._together.acquire(blocking=False):
+            if not together.acquire(blocking=False):
                 raise Full
             try:
                 if not places.asking.acquire(timeout=WAIT_SECONDS):
@@ -62,7 +68,7 @@ class Bulkhead:
                 finally:
                     places.asking.release()
             finally:
-                self._together.release()
+                together.release()
         finally:
             places.waiting.release()
 

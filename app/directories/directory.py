@@ -3,6 +3,8 @@
 "No" is a value, and "could not ask" is an exception: the answer to the person, the failure count and the log differ.
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -10,7 +12,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from app.context import Context
+from app.directories.bulkhead import Bulkhead, Full
 from app.errors import TemporarilyUnavailable
+from app.gate import GateFull
 from app.store.realms import Realm
 from app.store.users import User
 
@@ -80,6 +84,9 @@ class CannotAsk(TemporarilyUnavailable):
 
 
 class Directory(Protocol):
+    def place(self, ctx: Context, realm: Realm, user: User | None) -> AbstractContextManager[None]:
+        """Where a login is judged: what it waits for in there must not cost other realms. Raises CannotAsk."""
+
     def look_up(self, conn: Connection, realm: Realm, username: str) -> User | None:
         """Who is meant, among those whom we know; cheap, and without judging a password."""
 
@@ -99,3 +106,15 @@ class Directory(Protocol):
 
     def check(self, ctx: Context, realm: Realm) -> str:
         """Ask something that needs no person; a few words on what answered. Raises CannotAsk."""
+
+
+@contextmanager
+def place(ctx: Context, bulkhead: Bulkhead, realm: Realm) -> Iterator[None]:
+    """One of the few places of a realm; nobody waits for one where requests run. Raises CannotAsk."""
+    with ExitStack() as stack:
+        try:
+            with ctx.server.gate.waiting():
+                stack.enter_context(bulkhead.place(realm.id, ctx.waiting_threads))
+        except (GateFull, Full):
+            raise CannotAsk("directory_busy") from None
+        yield

@@ -6,7 +6,7 @@ person is judged here like everybody else.
 
 import json
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from app import http_out
 from app.context import Context
-from app.directories.bulkhead import Bulkhead, Full
+from app.directories.bulkhead import Bulkhead
 from app.directories.database import DatabaseDirectory
-from app.directories.directory import CannotAsk, Found, Identity
+from app.directories.directory import CannotAsk, Found, Identity, place
 from app.directories.identity import identity, user_id
 from app.directories.options import HttpOptions, http_options, networks, secret_of
 from app.errors import TemporarilyUnavailable
@@ -36,13 +36,16 @@ class HttpDirectory:
     def __init__(self) -> None:
         self._bulkhead = Bulkhead()
 
+    def place(self, ctx: Context, realm: Realm, user: User | None) -> AbstractContextManager[None]:
+        return nullcontext() if _is_kept_here(user) else place(ctx, self._bulkhead, realm)
+
     def look_up(self, conn: Connection, realm: Realm, username: str) -> User | None:
         return find_user_by_key(conn, realm.id, normal_key(username) or "")
 
     def authenticate(
         self, ctx: Context, realm: Realm, user: User | None, username: str, password: str
     ) -> Found:
-        if user is not None and user.password_hash is not None:
+        if _is_kept_here(user):
             return _KEPT_HERE.authenticate(ctx, realm, user, username, password)
         answer = self._ask(ctx, realm, http_options(realm), username, password)
         if answer.status in NO:
@@ -105,7 +108,7 @@ class HttpDirectory:
         if not self._bulkhead.may_ask(server):
             raise CannotAsk("directory_unreachable", says="resting")
         try:
-            with ctx.server.gate.waiting(), self._bulkhead.place(realm.id):
+            with ctx.server.gate.waiting():
                 answer = http_out.post(
                     options.url,
                     body,
@@ -114,7 +117,7 @@ class HttpDirectory:
                     permits_http=ctx.settings.insecure_test,
                     total_seconds=options.timeout_ms / 1000,
                 )
-        except (GateFull, Full):
+        except GateFull:
             raise CannotAsk("directory_busy") from None
         except http_out.Forbidden as refusal:
             raise CannotAsk("forbidden_address", says=str(refusal)) from None
@@ -123,6 +126,10 @@ class HttpDirectory:
             raise CannotAsk("directory_unreachable", says=str(failure)) from None
         self._bulkhead.answered(server)
         return answer
+
+
+def _is_kept_here(user: User | None) -> bool:
+    return user is not None and user.password_hash is not None
 
 
 def _identity(realm: Realm, username: str, body: bytes) -> Identity:

@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,8 +19,8 @@ from ldap3.utils.conv import escape_filter_chars
 from sqlalchemy import Connection
 
 from app.context import Context
-from app.directories.bulkhead import Bulkhead, Full
-from app.directories.directory import CannotAsk, Found, Identity
+from app.directories.bulkhead import Bulkhead
+from app.directories.directory import CannotAsk, Found, Identity, place
 from app.directories.identity import identity, subject_of, user_id
 from app.directories.ldap_session import SUCCESS, Entry, Reply, Session, Silent, conversation
 from app.directories.options import (
@@ -128,6 +129,9 @@ class LdapDirectory:
         self._vendor = vendor
         self._bulkhead = Bulkhead()
 
+    def place(self, ctx: Context, realm: Realm, user: User | None) -> AbstractContextManager[None]:
+        return place(ctx, self._bulkhead, realm)
+
     def look_up(self, conn: Connection, realm: Realm, username: str) -> User | None:
         return find_user_by_key(conn, realm.id, normal_key(username) or "")
 
@@ -144,7 +148,8 @@ class LdapDirectory:
 
     def find(self, ctx: Context, realm: Realm, user: User) -> bool:
         options = ldap_options(realm)
-        found = self._ask(ctx, realm, options, partial(self._search_again, ctx, realm, options, user))
+        with place(ctx, self._bulkhead, realm):
+            found = self._ask(ctx, realm, options, partial(self._search_again, ctx, realm, options, user))
         return found is not None and not self._is_disabled(found)
 
     def asks_again_after(self, realm: Realm) -> timedelta | None:
@@ -158,7 +163,8 @@ class LdapDirectory:
             session.search(options.base_dn, "(objectClass=*)", ("1.1",), limit=1)
             return session.name
 
-        return self._ask(ctx, realm, options, look, is_check=True)
+        with place(ctx, self._bulkhead, realm):
+            return self._ask(ctx, realm, options, look, is_check=True)
 
     # --- conversations -------------------------------------------------------------------------------------------
 
@@ -236,9 +242,9 @@ class LdapDirectory:
     ) -> T:
         """The answer of the first server that gives one. Raises CannotAsk."""
         try:
-            with ctx.server.gate.waiting(), self._bulkhead.place(realm.id):
+            with ctx.server.gate.waiting():
                 return self._ask_servers(ctx, realm, options, talk, is_check)
-        except (GateFull, Full):
+        except GateFull:
             raise CannotAsk("directory_busy") from None
 
     def _ask_servers(

@@ -166,7 +166,10 @@ def compared(user_filter: str) -> list[tuple[str, str]]:
 def normal_dn(text: str) -> tuple[tuple[str, str], ...]:
     """A distinguished name to compare. Raises ValueError."""
     try:
-        return tuple((name.lower(), " ".join(value.split()).casefold()) for name, value, _ in parse_dn(text))
+        return tuple(
+            (name.lower(), " ".join(value.split()).casefold())
+            for name, value, _ in parse_dn(text, strip=True)
+        )
     except Exception:  # the parser's own mistakes among them
         raise ValueError("a distinguished name is like ou=people,dc=example,dc=com") from None
 

@@ -13,7 +13,7 @@ from app.store.realms import Realm
 from tests import making
 from tests.directories import slapd as slapds
 from tests.directories.fakes import ActiveDirectory, LoginService, Member, listening
-from tests.directories.slapd import PASSWORD, Slapd
+from tests.directories.slapd import PASSWORD, Certificate, Slapd
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def authority() -> trustme.CA:
 @pytest.fixture(scope="session")
 def slapd(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Slapd]:
     """Tests that change entries put them back."""
-    certificate = authority.issue_cert("127.0.0.1", "localhost")
+    certificate = Certificate.of(authority.issue_cert("127.0.0.1", "localhost"))
     with slapds.running(tmp_path_factory.mktemp("slapd"), certificate, authority) as found:
         found.fill()
         yield found

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import ldap3
@@ -48,8 +49,18 @@ access to * by dn.exact="{service}" read by dn.exact="cn=root,{base}" write by a
 """
 
 
+@dataclass(frozen=True)
+class Certificate:
+    key: bytes
+    pem: bytes
+
+    @classmethod
+    def of(cls, issued: trustme.LeafCert) -> "Certificate":
+        return cls(issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
+
+
 class Slapd:
-    def __init__(self, folder: Path, certificate: trustme.LeafCert, authority: trustme.CA) -> None:
+    def __init__(self, folder: Path, certificate: Certificate, authority: trustme.CA) -> None:
         program = shutil.which("slapd") or "/usr/sbin/slapd"
         if not Path(program).exists():
             missing("slapd")
@@ -58,8 +69,8 @@ class Slapd:
         self.ca = authority.cert_pem.bytes().decode()
         (folder / "data").mkdir(parents=True)
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-        certificate.private_key_pem.write_to_path(str(folder / "server.key"))
-        certificate.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
+        (folder / "server.key").write_bytes(certificate.key)
+        (folder / "server.pem").write_bytes(certificate.pem)
         text = CONFIGURATION.format(folder=folder, base=BASE, service=SERVICE)
         (folder / "slapd.conf").write_text(text)
         self.start()
@@ -142,7 +153,7 @@ class Slapd:
 
 
 @contextmanager
-def running(folder: Path, certificate: trustme.LeafCert, authority: trustme.CA) -> Iterator[Slapd]:
+def running(folder: Path, certificate: Certificate, authority: trustme.CA) -> Iterator[Slapd]:
     slapd = Slapd(folder, certificate, authority)
     try:
         yield slapd
