@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -50,9 +50,19 @@ def directory_options(command: F) -> F:
     return command
 
 
+def _document(file: IO[str]) -> dict[str, Any]:
+    try:
+        found = json.load(file)
+    except ValueError as error:
+        raise Failed(f"the options are no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Failed("the options are a JSON object")
+    return found
+
+
 def read_options(kind: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The kind of directory and its options."""
-    options: dict[str, Any] = json.load(given["options_file"]) if given["options_file"] else {}
+    options = _document(given["options_file"]) if given["options_file"] else {}
     is_ldap, is_http = bool(given["ldap_urls"]), given["http_url"] is not None
     if is_ldap and is_http:
         raise Failed("a realm has one directory: LDAP or your own service")

@@ -136,20 +136,23 @@ def _identity(realm: Realm, username: str, body: bytes) -> Identity:
     """Raises CannotAsk for an answer that is no user."""
     try:
         given: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if isinstance(given, dict) and isinstance(given.get("user"), dict):
         given = given["user"]
     if not isinstance(given, dict):
         raise CannotAsk("directory_answer_not_understood")
     subject = next((given[name] for name in ("user_id", "email", "username") if given.get(name)), "")
-    id = user_id(PREFIX, realm.name, str(subject))
+    is_text = type(subject) in (str, int)
+    id = user_id(PREFIX, realm.name, str(subject)) if is_text else None
     if id is None:
         raise CannotAsk("entry_without_subject")
     metadata = {
         name: given[name] for name in ("user_metadata", "app_metadata") if isinstance(given.get(name), dict)
     }
-    names = {normal_key(str(given.get(name))) for name in ("email", "username", "phone_number")}
-    if not given.get("username") and normal_key(username) not in names:
-        given = given | {"username": username}  # what the person is found by at the next login
-    return identity(id, given, first_metadata=metadata)
+    found = identity(id, given, first_metadata=metadata)
+    names = {normal_key(name) for name in (found.email, found.username, found.phone_number) if name}
+    if found.username is None and normal_key(username) not in names:
+        # What the person is found by at the next login.
+        return identity(id, given | {"username": username}, first_metadata=metadata)
+    return found
