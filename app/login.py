@@ -324,7 +324,7 @@ def denial(reason: str) -> Refusal:
     if reason == "user_blocked" or reason in ACCOUNT_REASONS:
         return Unauthorized("user is blocked", reason=reason, event="f")
     if reason in PASSWORD_REASONS:
-        return Unauthorized(PASSWORD_OVER, reason=reason, event="fp")
+        return Unauthorized(PASSWORD_OVER, reason=reason, event="f")
     return AccessDenied("The login is not allowed.", reason=reason, event="f")
 
 

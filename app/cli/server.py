@@ -185,6 +185,7 @@ def doctor(as_json: bool) -> None:
     )
     mode = os.stat(server.settings.instance).st_mode & 0o777
     note("instance folder", mode == 0o700, f"{server.settings.instance} ({mode:o})")
+    server.db.dispose()
     is_local = server.settings.issuer.startswith("http://")
     note("public address", True, server.settings.issuer + (" (this machine only)" if is_local else ""))
     note("breached passwords", True, "not checked: no source is configured")

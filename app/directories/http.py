@@ -78,7 +78,7 @@ class HttpDirectory:
             )
             with sock:
                 if url.scheme == "https":
-                    http_out.tls_context().wrap_socket(sock, server_hostname=url.host).close()
+                    http_out.trusted_authorities().wrap_socket(sock, server_hostname=url.host).close()
         except http_out.Forbidden as refusal:
             raise CannotAsk("forbidden_address", says=str(refusal)) from None
         except http_out.Failed as failure:

@@ -9,7 +9,6 @@ import re
 import ssl
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -30,7 +29,6 @@ from app.store.realms import Realm
 set_library_log_hide_sensitive_data(True)
 
 PLACEHOLDER = "{username}"
-LOOPBACK: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 # Where in the options each kind of directory has its settings, and which of them is a secret.
 SECTIONS = {"ldap": ("ldap", "bind_password"), "ad": ("ldap", "bind_password"), "http": ("http", "secret")}
 
@@ -177,7 +175,11 @@ def normal_dn(text: str) -> tuple[tuple[str, str], ...]:
 @lru_cache(64)
 def tls_of(authorities: str | None) -> ssl.SSLContext:
     """Certificates are always verified, and names. Raises ssl.SSLError."""
-    return http_out.tls_context() if authorities is None else ssl.create_default_context(cadata=authorities)
+    return (
+        http_out.trusted_authorities()
+        if authorities is None
+        else ssl.create_default_context(cadata=authorities)
+    )
 
 
 # --- written -------------------------------------------------------------------------------------------------------
@@ -304,4 +306,4 @@ def _parsed_ldap(section: str) -> LdapOptions:
 
 def networks(settings: Settings) -> Networks:
     """What may be asked besides the Internet: what the operator lists, in tests this machine too."""
-    return (*settings.outgoing_networks, *(LOOPBACK if settings.insecure_test else ()))
+    return (*settings.outgoing_networks, *(http_out.LOOPBACK if settings.insecure_test else ()))

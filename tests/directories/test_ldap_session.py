@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.directories.ldap_session import SUCCESS, Session, Silent, conversation
-from app.directories.options import LOOPBACK, Address, tls_of
+from app.directories.options import Address, tls_of
+from app.http_out import LOOPBACK
 from tests.directories import slapd as slapds
 from tests.directories.fakes import drip, listening, nonsense, silence
 from tests.directories.slapd import BASE, PASSWORD, PEOPLE, SERVICE, SERVICE_PASSWORD, Certificate, Slapd
