@@ -10,6 +10,7 @@ import click
 
 from app.cli.shared import Failed
 from app.directories.options import SECTIONS
+from app.store.realms import Realm
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,8 +68,21 @@ def read_options(kind: str | None, given: dict[str, Any]) -> tuple[str, dict[str
     if is_ldap and is_http:
         raise Failed("a realm has one directory: LDAP or your own service")
     kind = kind or ("ldap" if is_ldap else "http" if is_http else "database")
-    if kind not in SECTIONS:
-        return kind, options
+    return kind, _told(kind, options, given) if kind in SECTIONS else options
+
+
+def changed_options(realm: Realm, given: dict[str, Any]) -> dict[str, Any]:
+    """A realm's options with what the command line says otherwise."""
+    if realm.kind not in SECTIONS:
+        raise Failed(f"the people of {realm.name} are kept here")
+    section = SECTIONS[realm.kind][0]
+    file = _document(given["options_file"]) if given["options_file"] else {}
+    options = realm.options | file
+    options[section] = realm.options.get(section, {}) | file.get(section, {})
+    return _told(realm.kind, options, given)
+
+
+def _told(kind: str, options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     section, secret = SECTIONS[kind]
     told = {
         "urls": list(given["ldap_urls"]),
@@ -80,7 +94,5 @@ def read_options(kind: str | None, given: dict[str, Any]) -> tuple[str, dict[str
         "user_filter": given["ldap_filter"],
         secret: sys.stdin.readline().rstrip("\n") if given["secret_stdin"] else None,
     }
-    options[section] = options.get(section, {}) | {name: value for name, value in told.items() if value}
-    if given["import_mode"]:
-        options["import_mode"] = True
-    return kind, options
+    changed = {section: options.get(section, {}) | {name: value for name, value in told.items() if value}}
+    return options | changed | ({"import_mode": True} if given["import_mode"] else {})

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from app import accounts
-from app.cli.directories import directory_options, read_options
+from app.cli.directories import changed_options, directory_options, read_options
 from app.cli.shared import (
     EXIT_NOT_READY,
     Failed,
@@ -108,6 +108,7 @@ def create(
 @click.option("--remove-client", multiple=True, help="Client that may not any more; repeatable.")
 @click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
 @click.option("--brute-force/--no-brute-force", default=None, help="Count wrong passwords.")
+@directory_options
 def update(
     name: str,
     is_enabled: bool | None,
@@ -115,12 +116,15 @@ def update(
     remove_client: tuple[str, ...],
     is_default: bool,
     brute_force: bool | None,
+    **directory: Any,
 ) -> None:
     """Change a realm. Its MFA mode is set with `belay policy set`."""
     with opened() as ctx, ctx.db.write() as conn:
         realm = get_realm(conn, name)
         if is_enabled is not None:
             realm = accounts.update_realm(conn, ctx, realm, is_enabled=is_enabled)
+        if any(directory.values()):
+            realm = accounts.update_realm(conn, ctx, realm, options=changed_options(realm, directory))
         if brute_force is not None:
             realm = accounts.update_realm(conn, ctx, realm, has_brute_force_protection=brute_force)
         if add_client or remove_client:

@@ -64,6 +64,9 @@ def test_a_realm_in_a_directory_is_made_checked_and_seen_by_the_doctor(
     belay("realms", "create", "worse", *untrusted, "--secret-stdin", stdin=SERVICE_PASSWORD)
     assert "certificate_not_trusted" in belay("realms", "check", "worse", code=4).stderr
     assert "BAD  directory of worse: cannot be asked" in belay("doctor", code=4).stdout
+    belay("realms", "update", "worse", "--ldap-ca", str(tmp_path / "ca.pem"), code=1)  # another server, maybe
+    belay("realms", "update", "worse", *place[-2:], "--secret-stdin", stdin=SERVICE_PASSWORD)
+    assert slapd.tls_url in belay("realms", "check", "worse").stdout
     assert "bind_password" in belay("realms", "create", "none", *place, code=1).stderr
     assert (
         "directory"

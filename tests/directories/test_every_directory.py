@@ -1,5 +1,6 @@
 """What holds for every directory in the list: each has a realm `corp` with Alice and Bob and one password."""
 
+import logging
 import socket
 from typing import Any
 
@@ -12,7 +13,7 @@ from app.store import realms
 from app.store.realms import Realm
 from tests import making
 from tests.directories.conftest import make_directory_realm
-from tests.directories.slapd import PASSWORD
+from tests.directories.slapd import PASSWORD, SERVICE_PASSWORD
 from tests.making import Cast
 from tests.wire import PASSWORD_REALM, Wire, refused
 
@@ -58,6 +59,16 @@ def test_its_people_log_in_and_nobody_else(wire: Wire, corp: Realm) -> None:
     assert len({answer.text for answer in answers}) == 1
     reasons = [(event.type, event.reason) for event in wire.events()][-3:]
     assert reasons == [("fp", "wrong_password"), ("fu", "unknown_user"), ("fp", "wrong_password")]
+
+
+def test_no_password_reaches_the_log(wire: Wire, corp: Realm, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        wire.ok(login(wire, "alice"))
+        login(wire, "alice", "another secret")
+        login(wire, "nobody", "another secret")
+    told = caplog.text + repr(wire.events())
+    for secret in (PASSWORD, "another secret", SERVICE_PASSWORD, "signing-secret", "reader-password"):
+        assert secret not in told
 
 
 def test_a_realm_that_always_asks_lets_nobody_in_with_a_password_alone(

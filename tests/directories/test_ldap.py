@@ -1,6 +1,7 @@
 """People of a real OpenLDAP server, and of an Active Directory by script."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -10,9 +11,11 @@ import ldap3
 import pytest
 from freezegun import freeze_time
 
+from app import accounts
 from app.accounts.roles import create_role
 from app.context import Context, Server
 from app.directories import DIRECTORIES
+from app.directories.bulkhead import FAILURES
 from app.directories.directory import Found
 from app.identifiers import normal_key
 from app.store import roles, users
@@ -20,7 +23,7 @@ from app.store.realms import Realm
 from app.store.users import User
 from tests import making
 from tests.directories.conftest import make_directory_realm
-from tests.directories.fakes import ActiveDirectory, Member, listening
+from tests.directories.fakes import ActiveDirectory, Member, listening, silence
 from tests.directories.slapd import ADMINS, BASE, GROUPS, ODD_NAME, PASSWORD, PEOPLE, Slapd
 from tests.evidence import report, size
 from tests.making import Cast
@@ -411,3 +414,45 @@ def test_a_name_in_another_spelling_gives_no_further_guesses(ctx: Context, cast:
             assert ask(ctx, realm, None, spelling, PASSWORD).reason == "unknown_user"
         for spelling in ("alice", "ALICE", "andr\u00e9", "andre\u0301", "ANDR\u00c9", " alice "):
             assert ask(ctx, realm, None, spelling, PASSWORD).is_right, spelling
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+def test_another_server_answers_for_one_that_is_down_or_hangs(
+    wire: Wire, server: Server, cast: Cast, slapd: Slapd
+) -> None:
+    with listening(silence) as hanging:
+        urls = ["ldap://127.0.0.1:1", f"ldap://127.0.0.1:{hanging.port}", slapd.url]
+        make_directory_realm(
+            server, "corp", "ldap", {"ldap": slapd.options(urls=urls, timeout_ms=900)}, "app"
+        )
+        for _ in range(FAILURES + 2):
+            wire.ok(login(wire, "alice"))
+            refused(login(wire, "alice", "wrong"), 403, "invalid_grant", WRONG)
+        assert hanging.accepted == FAILURES  # then it is left alone for a while
+
+
+def test_first_logins_at_once_make_one_person(server: Server, corp: Realm) -> None:
+    def arrive(number: int) -> User:
+        ctx = Context(server, making.now(), ip="", request_id=str(number))
+        found = DIRECTORIES["ldap"].authenticate(ctx, corp, None, "alice", PASSWORD)
+        return accounts.arrive(ctx, corp, found)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len({user.id for user in pool.map(arrive, range(8))}) == 1
+    with server.db.read() as conn:
+        assert users.count_users_of(conn, corp.id) == 1
+    created = [e for e in Wire(server).events() if e.reason == "user_created"]
+    assert len(created) == 1
+
+
+def test_a_forgotten_password_of_a_directory_is_not_ours_to_change(wire: Wire, corp: Realm) -> None:
+    wire.ok(login(wire, "alice"))
+    answer = wire.post_json(
+        "/dbconnections/change_password", client_id="app", connection="corp", email="alice@corp.example"
+    )
+    assert answer.status_code == 200
+    assert (wire.events()[-1].type, wire.events()[-1].reason) == ("fcpr", "nobody_to_write_to")
+    body = {"client_id": "app", "connection": "corp", "email": "new@corp.example", "password": PASSWORD}
+    assert wire.post_json("/dbconnections/signup", **body).status_code == 400
