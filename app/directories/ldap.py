@@ -15,7 +15,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from ldap3.utils.conv import escape_filter_chars
 from sqlalchemy import Connection
 
 from app.context import Context
@@ -23,6 +22,7 @@ from app.directories.bulkhead import Bulkhead
 from app.directories.directory import CannotAsk, Found, Identity, place
 from app.directories.identity import identity, subject_of, user_id
 from app.directories.ldap_session import SUCCESS, Entry, Reply, Session, Silent, conversation
+from app.directories.library import escaped, ldap3
 from app.directories.options import (
     PLACEHOLDER,
     Address,
@@ -184,9 +184,7 @@ class LdapDirectory:
         if options.group_base is None:
             return Judged(entry, groups=tuple(entry.texts("memberOf")))
         self._bind(session, ctx, realm, options)
-        wanted = (options.group_filter or self._vendor.group_filter).replace(
-            "{dn}", escape_filter_chars(entry.dn)
-        )
+        wanted = (options.group_filter or self._vendor.group_filter).replace("{dn}", escaped(entry.dn))
         groups = session.search(options.group_base, wanted, ("1.1",), limit=MAX_GROUPS)
         return Judged(entry, groups=tuple(group.dn for group in groups))
 
@@ -199,7 +197,7 @@ class LdapDirectory:
         key = normal_key(username)
         wanted = options.user_filter or self._vendor.user_filter
         # Nobody's name is searched all the same: the work must not tell.
-        filter = wanted.replace(PLACEHOLDER, escape_filter_chars(key or NOBODY))
+        filter = wanted.replace(PLACEHOLDER, escaped(key or NOBODY))
         found = session.search(options.base_dn, filter, self._attributes(options), limit=1)
         if len(found) > 1:
             return None, "ambiguous_name"
@@ -217,7 +215,7 @@ class LdapDirectory:
         """Somebody by what never changes, if the filter still lets them in."""
         self._bind(session, ctx, realm, options)
         name, subject = self._names(options)["subject"], subject_of(user.id)
-        value = _escaped_guid(subject) if name.lower() == _GUID else escape_filter_chars(subject)
+        value = _escaped_guid(subject) if name.lower() == _GUID else escaped(subject)
         if value is None:  # the realm identifies people by something else than it did then
             return None
         everybody = (options.user_filter or self._vendor.user_filter).replace(PLACEHOLDER, "*")
@@ -251,6 +249,7 @@ class LdapDirectory:
         self, ctx: Context, realm: Realm, options: LdapOptions, talk: Callable[[Session], T], is_check: bool
     ) -> T:
         problems: list[str] = []
+        ldap3()  # a first import takes a moment, which is not the directory's
         deadline = time.monotonic() + options.timeout_ms / 1000
         addresses = options.addresses
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):

@@ -12,9 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ldap3 import ANONYMOUS, DEREF_NEVER, NONE, SIMPLE, SUBTREE, Connection, Server
-
 from app import http_out
+from app.directories.library import ldap3
 from app.directories.options import Address
 from app.http_out import Networks
 
@@ -127,8 +126,9 @@ class Session:
     def __init__(self, address: Address, wire: _Wire) -> None:
         self.name = address.name
         self._wire = wire
-        server = Server(address.host, address.port, use_ssl=address.is_tls, get_info=NONE)
-        self._ldap = Connection(
+        library = self._library = ldap3()
+        server = library.Server(address.host, address.port, use_ssl=address.is_tls, get_info=library.NONE)
+        self._ldap = library.Connection(
             server, auto_referrals=False, check_names=False, auto_range=False, auto_escape=False
         )
         # What Connection.open does, around a socket that was opened elsewhere.
@@ -155,10 +155,10 @@ class Session:
         with self._protocol():
             if dn:
                 # Bytes, because a text would be changed, or refused, by a preparation that no server makes.
-                self._ldap.rebind(dn, password.encode(), SIMPLE, read_server_info=False)
+                self._ldap.rebind(dn, password.encode(), self._library.SIMPLE, read_server_info=False)
             else:
                 self._ldap.user = None
-                self._ldap.rebind(authentication=ANONYMOUS, read_server_info=False)
+                self._ldap.rebind(authentication=self._library.ANONYMOUS, read_server_info=False)
             result = self._ldap.result
             return Reply(int(result["result"]), str(result["message"]))
 
@@ -168,8 +168,8 @@ class Session:
             self._ldap.search(
                 base,
                 filter,
-                SUBTREE,
-                DEREF_NEVER,
+                self._library.SUBTREE,
+                self._library.DEREF_NEVER,
                 attributes=list(attributes),
                 size_limit=limit + 1,
             )

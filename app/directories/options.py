@@ -12,21 +12,17 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from ldap3.operation.search import parse_filter
-from ldap3.utils.dn import parse_dn
-from ldap3.utils.log import set_library_log_hide_sensitive_data
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app import http_out
 from app.context import Context
 from app.crypto import SealBroken, owner_of
 from app.directories.directory import CannotAsk
+from app.directories.library import parse_dn, parse_filter
 from app.errors import NotPossible
 from app.http_out import Networks
 from app.settings import Settings
 from app.store.realms import Realm
-
-set_library_log_hide_sensitive_data(True)
 
 PLACEHOLDER = "{username}"
 # Where in the options each kind of directory has its settings, and which of them is a secret.
@@ -145,7 +141,7 @@ _PART = re.compile(r"\(([A-Za-z][\w.;-]*)(:[\w.:-]+)?([<>~]?=)([^()]*)\)")
 def check_filter(text: str, *, must_have: str) -> None:
     """Raises ValueError unless it is a filter in which the placeholder stands alone in equality."""
     try:
-        parse_filter(text.replace(must_have, "x"), None, False, False, None, False)
+        parse_filter(text.replace(must_have, "x"))
     except Exception:  # the parser's own mistakes among them
         raise ValueError("a filter is like (uid={username})") from None
     values = [part for part in _PART.findall(text) if must_have in part[3]]
@@ -164,10 +160,7 @@ def compared(user_filter: str) -> list[tuple[str, str]]:
 def normal_dn(text: str) -> tuple[tuple[str, str], ...]:
     """A distinguished name to compare. Raises ValueError."""
     try:
-        return tuple(
-            (name.lower(), " ".join(value.split()).casefold())
-            for name, value, _ in parse_dn(text, strip=True)
-        )
+        return tuple((name.lower(), " ".join(value.split()).casefold()) for name, value, _ in parse_dn(text))
     except Exception:  # the parser's own mistakes among them
         raise ValueError("a distinguished name is like ou=people,dc=example,dc=com") from None
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from app.context import Server
-from tests.directories.conftest import authority, service, slapd
+from tests.directories.conftest import authority, once, service, slapd
 from tests.directories.fakes import LoginService
 from tests.directories.slapd import BASE, SERVICE, SERVICE_PASSWORD, Slapd
 from tests.making import Cast
@@ -39,6 +39,7 @@ def belay(server: Server, cast: Cast) -> Belay:
     return Belay(server)
 
 
+@once
 def test_a_realm_in_a_directory_is_made_checked_and_seen_by_the_doctor(
     belay: Belay, slapd: Slapd, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_realm_in_a_directory_is_made_checked_and_seen_by_the_doctor(
     )
 
 
+@once
 def test_a_realm_behind_a_login_service_is_made_in_one_line(belay: Belay, service: LoginService) -> None:
     words = ("--http-url", service.url, "--import-mode", "--secret-stdin")
     belay("realms", "create", "legacy", *words, stdin="signing-secret\n")

@@ -15,6 +15,9 @@ from tests.directories import slapd as slapds
 from tests.directories.fakes import ActiveDirectory, LoginService, Member, listening
 from tests.directories.slapd import PASSWORD, Certificate, Slapd
 
+# For what does not depend on the database.
+once = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:

@@ -14,7 +14,7 @@ from app.store import users
 from app.store.realms import Realm
 from app.store.users import User
 from tests import making
-from tests.directories.conftest import make_directory_realm
+from tests.directories.conftest import make_directory_realm, once
 from tests.directories.fakes import LoginService
 from tests.directories.slapd import PASSWORD
 from tests.making import Cast
@@ -105,6 +105,7 @@ def test_whoever_owes_a_factor_has_moved_over_all_the_same(
     assert len(service.asked) == 1 and person(server, realm, "alice").password_hash is not None
 
 
+@once
 def test_whatever_is_neither_yes_nor_no_is_no_answer(
     wire: Wire, ctx: Context, cast: Cast, service: LoginService
 ) -> None:
@@ -118,6 +119,7 @@ def test_whatever_is_neither_yes_nor_no_is_no_answer(
             DIRECTORIES["http"].authenticate(ctx, realm, None, "alice", PASSWORD)
 
 
+@once
 def test_a_service_that_fails_is_counted_against_nobody(
     wire: Wire, server: Server, cast: Cast, service: LoginService
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_service_that_fails_is_counted_against_nobody(
     wire.ok(login(wire, "alice"))
 
 
+@once
 def test_an_odd_profile_is_no_reason_to_refuse(
     wire: Wire, server: Server, cast: Cast, service: LoginService
 ) -> None:

@@ -22,7 +22,7 @@ from app.store import roles, users
 from app.store.realms import Realm
 from app.store.users import User
 from tests import making
-from tests.directories.conftest import make_directory_realm
+from tests.directories.conftest import make_directory_realm, once
 from tests.directories.fakes import ActiveDirectory, Member, listening, silence
 from tests.directories.slapd import ADMINS, BASE, GROUPS, ODD_NAME, PASSWORD, PEOPLE, Slapd
 from tests.evidence import report, size
@@ -82,6 +82,7 @@ def test_a_first_login_makes_a_person_and_later_ones_keep_in_step(
     assert changes[1].details["change"]["before"]["email"] == "alice@corp.example"  # type: ignore[index]
 
 
+@once
 def test_who_changed_nothing_is_not_written_again(wire: Wire, server: Server, corp: Realm) -> None:
     wire.ok(login(wire, "alice"))
     before = person(server, corp, "alice")
@@ -188,6 +189,7 @@ def test_a_filter_of_ones_own_says_who_may(wire: Wire, server: Server, cast: Cas
         refused(login(wire, "dora"), 403, "invalid_grant", WRONG)
 
 
+@once
 def test_two_entries_of_one_name_are_nobody(wire: Wire, corp: Realm) -> None:
     refused(login(wire, "twins@corp.example"), 403, "invalid_grant", WRONG)
     assert wire.events()[-1].reason == "ambiguous_name"
@@ -195,6 +197,7 @@ def test_two_entries_of_one_name_are_nobody(wire: Wire, corp: Realm) -> None:
     wire.ok(login(wire, "twin2"))  # who came last has the address
 
 
+@once
 def test_a_distinguished_name_with_every_special_sign_binds(wire: Wire, server: Server, corp: Realm) -> None:
     wire.ok(login(wire, "jsmith"))
     assert person(server, corp, "jsmith").name == ODD_NAME
@@ -323,6 +326,7 @@ def corpus() -> list[str]:
     return [name for name in dict.fromkeys(names) if normal_key(name) not in mine]
 
 
+@once
 def test_no_name_is_taken_for_a_filter(ctx: Context, corp: Realm) -> None:
     names = corpus()
     assert len(names) >= 200
@@ -346,6 +350,7 @@ def test_no_name_is_taken_for_a_filter(ctx: Context, corp: Realm) -> None:
     report("LDAP injection", tried=f"{len(names)} names, {8 * len(empties)} empty passwords", held="0 logins")
 
 
+@once
 def test_names_and_wrong_passwords_take_as_many_round_trips(ctx: Context, cast: Cast) -> None:
     found = ActiveDirectory(Member("alice", PASSWORD), Member("bob", PASSWORD, sub_code="775"))
     with listening(found.serve) as listener:
@@ -370,6 +375,7 @@ SUB_CODES = {
 }
 
 
+@once
 def test_what_active_directory_says_of_an_account(wire: Wire, server: Server, cast: Cast) -> None:
     """A right password is told what is wrong with the account, a wrong one nothing; a lock is told to nobody."""
     members = [Member(f"person{code}", PASSWORD, sub_code=code) for code in SUB_CODES]
@@ -404,6 +410,7 @@ def test_a_person_of_active_directory_has_the_id_of_the_entry(wire: Wire, server
             refused(wire.refresh(token), 403, "unauthorized")
 
 
+@once
 def test_a_name_in_another_spelling_gives_no_further_guesses(ctx: Context, cast: Cast) -> None:
     """Active Directory takes é for e; each spelling would have its own ten guesses at one password."""
     found = ActiveDirectory(Member("alice", PASSWORD), Member("andr\u00e9", PASSWORD))
@@ -419,6 +426,7 @@ def test_a_name_in_another_spelling_gives_no_further_guesses(ctx: Context, cast:
 # --- servers ---------------------------------------------------------------------------------------------------------
 
 
+@once
 def test_another_server_answers_for_one_that_is_down_or_hangs(
     wire: Wire, server: Server, cast: Cast, slapd: Slapd
 ) -> None:

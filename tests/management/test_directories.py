@@ -11,7 +11,7 @@ from app.directories.options import secret_of
 from app.store import realms, users
 from app.store.realms import Realm
 from tests import making
-from tests.directories.conftest import active_directory, authority, service, slapd
+from tests.directories.conftest import active_directory, authority, once, service, slapd
 from tests.directories.fakes import LoginService
 from tests.directories.slapd import PASSWORD, SERVICE, SERVICE_PASSWORD, Slapd
 from tests.making import Cast
@@ -37,6 +37,7 @@ def row(admin: Admin, made: Any) -> Realm:
     return found
 
 
+@once
 @pytest.mark.parametrize("strategy", ["ad", "auth0-adldap", "ldap"])
 def test_a_connection_keeps_its_strategy_and_never_shows_its_password(admin: Admin, strategy: str) -> None:
     made = create(admin, strategy, {"ldap": BOUND, "tenant_domain": "example.com", "ips": []})
@@ -106,6 +107,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
+@once
 def test_what_makes_no_directory_is_refused(admin: Admin) -> None:
     for strategy, options, says in REFUSED:
         body = {"name": "corp", "strategy": strategy, "options": options}
@@ -114,6 +116,7 @@ def test_what_makes_no_directory_is_refused(admin: Admin) -> None:
         assert says in answer.text, (options, answer.text)
 
 
+@once
 def test_a_directory_that_answers_is_online(admin: Admin, slapd: Slapd, cast: Cast) -> None:
     made = create(admin, "ldap", {"ldap": slapd.options()})
     status = admin.get(f"/connections/{made['id']}/status")
