@@ -3,7 +3,8 @@
 from app.directories.database import DatabaseDirectory
 from app.directories.directory import Directory
 from app.directories.http import HttpDirectory
-from app.directories.ldap import ACTIVE_DIRECTORY, OPENLDAP, LdapDirectory
+from app.directories.ldap import LdapDirectory
+from app.directories.ldap_vendors import ACTIVE_DIRECTORY, OPENLDAP
 
 DIRECTORIES: dict[str, Directory] = {
     "database": DatabaseDirectory(),

@@ -5,10 +5,9 @@ has is bound too, as an entry that does not exist: as many round trips for nobod
 """
 
 import logging
-import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +21,7 @@ from app.directories.bulkhead import Bulkhead
 from app.directories.directory import CannotAsk, Found, Identity, place
 from app.directories.identity import identity, subject_of, user_id
 from app.directories.ldap_session import SUCCESS, Entry, Reply, Session, Silent, conversation
+from app.directories.ldap_vendors import BIND_REASONS, SUB_CODE, SUB_CODE_REASONS, Vendor
 from app.directories.library import escaped, ldap3
 from app.directories.options import (
     PLACEHOLDER,
@@ -46,73 +46,9 @@ T = TypeVar("T")
 NOBODY = "cn=belay-nobody"
 MAX_PASSWORD_BYTES = 1024
 MAX_GROUPS = 500
-# What a bind says when the password is wrong, the entry has none, or the account may not (RFC 4511 4.1.9).
-NO = {
-    19: "account_locked",
-    32: "wrong_password",
-    34: "wrong_password",
-    48: "wrong_password",
-    49: "wrong_password",
-}
-NO |= {50: "wrong_password", 53: "wrong_password"}
-# Active Directory's own words behind a 49. Some come only after the right password; a lock hides whether it was.
-SUB_CODES = {
-    "52e": "wrong_password",
-    "525": "wrong_password",
-    "530": "logon_not_now",
-    "531": "logon_not_here",
-    "532": "password_expired",
-    "533": "account_disabled",
-    "701": "account_expired",
-    "773": "password_change_required",
-    "775": "account_locked",
-}
-_SUB_CODE = re.compile(r"AcceptSecurityContext error, data ([0-9a-fA-F]{1,8})\b")
 _GUID = "objectguid"
 _CONTROL = "userAccountControl"
 _DISABLED = 0x2
-
-
-@dataclass(frozen=True)
-class Vendor:
-    """What differs between products unless the options say otherwise."""
-
-    prefix: str
-    user_filter: str
-    attributes: Mapping[str, str]
-    group_filter: str
-    has_sub_codes: bool
-
-
-OPENLDAP = Vendor(
-    "ldap",
-    "(|(uid={username})(mail={username}))",
-    {
-        "subject": "entryUUID",
-        "email": "mail",
-        "username": "uid",
-        "name": "cn",
-        "given_name": "givenName",
-        "family_name": "sn",
-    },
-    "(|(member={dn})(uniqueMember={dn}))",
-    has_sub_codes=False,
-)
-ACTIVE_DIRECTORY = Vendor(
-    "ad",
-    "(&(objectCategory=person)(objectClass=user)"
-    "(|(sAMAccountName={username})(userPrincipalName={username})(mail={username})))",
-    {
-        "subject": "objectGUID",
-        "email": "mail",
-        "username": "sAMAccountName",
-        "name": "displayName",
-        "given_name": "givenName",
-        "family_name": "sn",
-    },
-    "(member={dn})",
-    has_sub_codes=True,
-)
 
 
 @dataclass(frozen=True)
@@ -311,13 +247,13 @@ class LdapDirectory:
         """Why a bind did not go well; empty when it did. Raises Silent for what is no answer to a password."""
         if reply.code == SUCCESS:
             return ""
-        if reply.code not in NO:
+        if reply.code not in BIND_REASONS:
             raise Silent(f"bind_result_{reply.code}")
         if self._vendor.has_sub_codes and reply.code == 49:
-            found = _SUB_CODE.search(reply.text)
+            found = SUB_CODE.search(reply.text)
             if found:
-                return SUB_CODES.get(found[1].lower(), "wrong_password")
-        return NO[reply.code]
+                return SUB_CODE_REASONS.get(found[1].lower(), "wrong_password")
+        return BIND_REASONS[reply.code]
 
     def _identity(
         self, realm: Realm, options: LdapOptions, entry: Entry, groups: tuple[str, ...]
