@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import certifi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app import http_out
@@ -167,12 +168,15 @@ def normal_dn(text: str) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(64)
 def tls_of(authorities: str | None) -> ssl.SSLContext:
-    """Certificates are always verified, and names. Raises ssl.SSLError."""
-    return (
-        http_out.trusted_authorities()
-        if authorities is None
-        else ssl.create_default_context(cadata=authorities)
-    )
+    """Certificates are always verified, and names. Raises ssl.SSLError.
+
+    Of its own even where it trusts the same as HTTP does, which offers its protocols in the handshake.
+    """
+    if authorities is not None:
+        return ssl.create_default_context(cadata=authorities)
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()
+    return context
 
 
 # --- written -------------------------------------------------------------------------------------------------------
