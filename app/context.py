@@ -47,7 +47,7 @@ def open_server(settings: Settings) -> Server:
         os.chmod(settings.instance, 0o700)
     slots = settings.instance / "gate"
     slots.mkdir(mode=0o700, exist_ok=True)
-    places = max(1, settings.threads - FREE_THREADS)
+    places = waiting_threads(settings)
     db = _open_database(settings)
     try:
         keyring = _open_keyring(settings, db)
@@ -70,6 +70,11 @@ def _open_keyring(settings: Settings, db: Database) -> Keyring:
         if is_empty:  # where secrets are sealed already, another ring would only hide that theirs is lost
             Keyring.create(settings.keyring_path)
     return Keyring(settings.keyring_path)
+
+
+def waiting_threads(settings: Settings) -> int:
+    """How many requests of a worker may wait for something at a time."""
+    return max(1, settings.threads - FREE_THREADS)
 
 
 def _open_database(settings: Settings) -> Database:
@@ -126,6 +131,10 @@ class Context:
     @property
     def settings(self) -> Settings:
         return self.server.settings
+
+    @property
+    def waiting_threads(self) -> int:
+        return waiting_threads(self.server.settings)
 
     @property
     def issuer(self) -> str:

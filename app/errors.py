@@ -34,6 +34,8 @@ class Refusal(Exception):
         self.status = self.status if status is None else status
         self.headers = headers or {}
         self.extras = extras or {}
+        self.details: dict[str, object] = {}
+        """What the event tells an administrator beside the reason."""
         self.recorded = False
         super().__init__(f"{self.error}: {reason}")
 

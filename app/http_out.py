@@ -5,6 +5,8 @@ resolved once, every address of it is checked, and the connection goes to an add
 not followed, proxies of the environment are not asked, and nothing lasts longer or grows larger than it may.
 """
 
+import hashlib
+import hmac
 import queue
 import re
 import socket
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -177,6 +180,26 @@ def post(
 
 
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+
+
+def connect(host: str, port: int, *, networks: Networks = (), deadline: float) -> socket.socket:
+    """A connection for another protocol than HTTP, by the same rules. Raises Forbidden, Failed."""
+    try:
+        stream = _Backend(networks, deadline).connect_tcp(host, port, CONNECT_SECONDS)
+    except httpcore.ConnectTimeout:
+        raise Failed("timed_out") from None
+    except httpcore.ConnectError:
+        raise Failed("not_reachable") from None
+    found = stream.get_extra_info("socket")
+    assert isinstance(found, socket.socket)  # noqa: S101 - nothing is wrapped yet
+    return found
+
+
+def signature(secret: str, body: bytes, now: datetime) -> str:
+    """Who vouches for a request. The moment is signed too: what was recorded cannot be sent again much later."""
+    at = str(int(now.timestamp()))
+    code = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={code}"
 
 
 @lru_cache(8)

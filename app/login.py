@@ -8,18 +8,19 @@ used up is used up or nothing is.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app import audit, mfa
+from app import accounts, audit, mfa
 from app.asking import Asking, Person, asking_again, permitted, standing_of
 from app.channels import notices
 from app.context import Context
 from app.crypto import SealBroken
 from app.directories import DIRECTORIES
+from app.directories.directory import ACCOUNT_REASONS, PASSWORD_REASONS
 from app.errors import AccessDenied, InvalidGrant, MfaRequired, Refusal, TemporarilyUnavailable, Unauthorized
 from app.factors import FACTORS
 from app.factors.factor import Answer, Proof
@@ -39,6 +40,7 @@ from app.tokens.mfa_token import MALFORMED, Open
 log = logging.getLogger("belay.login")
 
 WRONG_PASSWORD = "Wrong email or password."  # noqa: S105 - the text that SDKs compare with
+PASSWORD_OVER = "password must be changed"  # noqa: S105 - a text
 
 
 def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> TokenSet:
@@ -51,12 +53,23 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         ctx.facts.user_id = user.id
 
     attempt = brute_force.attempt_of(asking.realm, user, username, ctx.ip)
-    brute_force.before(ctx, attempt)
+    with directory.place(ctx, asking.realm, user):
+        brute_force.before(ctx, attempt)
+        try:
+            found = directory.authenticate(ctx, asking.realm, user, username, password)
+        except TemporarilyUnavailable as refusal:
+            _take_back(ctx, attempt, refusal)
     try:
-        found = directory.authenticate(ctx, user, password)
+        if found.denies_account:
+            refuse(ctx, denial(found.reason), right=attempt)
+        if found.is_right and found.identity is not None:
+            try:
+                found = replace(found, user=accounts.arrive(ctx, asking.realm, found))
+            except AccessDenied as refusal:
+                refuse(ctx, refusal, right=attempt)
         if found.user is None or not found.is_right:
-            reason, event = ("wrong_password", "fp") if found.user else ("unknown_user", "fu")
-            refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=reason, event=event), wrong=attempt)
+            event = "fu" if found.reason == "unknown_user" else "fp"
+            refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=found.reason, event=event), wrong=attempt)
         with ctx.db.read() as conn:
             owned = tuple(authenticators.list_authenticators(conn, found.user.id))
             signers = ctx.look_up(conn, signing_keys.list_signers)
@@ -308,8 +321,10 @@ def refuse(
 
 def denial(reason: str) -> Refusal:
     """What a person hears whose password was right and who still may not in."""
-    if reason == "user_blocked":
+    if reason == "user_blocked" or reason in ACCOUNT_REASONS:
         return Unauthorized("user is blocked", reason=reason, event="f")
+    if reason in PASSWORD_REASONS:
+        return Unauthorized(PASSWORD_OVER, reason=reason, event="f")
     return AccessDenied("The login is not allowed.", reason=reason, event="f")
 
 
@@ -319,6 +334,6 @@ def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) 
         raise refusal
     with ctx.db.write() as conn:
         brute_force.undecided(conn, attempt)
-        audit.record(conn, ctx, "f", refusal.reason)
+        audit.record(conn, ctx, refusal.event or "f", refusal.reason, refusal.details)
     refusal.recorded = True
     raise refusal

@@ -86,7 +86,8 @@ class Settings(BaseModel):
     tls_key: Path | None = Field(None, description="Private key of BELAY_TLS_CERT.")
     trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For counts; empty: none.")
     outgoing_networks: Networks = Field(
-        (), description="Private networks that log streams may send to; empty: only the Internet."
+        (),
+        description="Private networks that log streams and directories may be in; empty: only the Internet.",
     )
     smtp_url: str = Field(
         "",
@@ -126,7 +127,8 @@ class Settings(BaseModel):
     bootstrap_client_id: str = Field("", description="Management client to create at start.")
     bootstrap_client_secret: str = Field("", description="Its secret, at least 32 characters.")
     insecure_test: bool = Field(
-        False, description="Permits cheap hashing, and log streams by http to this machine. Tests only."
+        False,
+        description="Permits cheap hashing, and log streams and directories on this machine. Tests only.",
     )
 
     @model_validator(mode="before")

@@ -26,6 +26,7 @@ from app.accounts.applications import (
     rotate_secret,
     update_client,
 )
+from app.accounts.arrivals import arrive, is_still_there
 from app.accounts.log_streams import create_log_stream, remove_log_stream, update_log_stream
 from app.accounts.passwords import generate as initial_password
 from app.accounts.people import (
@@ -67,6 +68,7 @@ __all__ = [
     "NotPossible",
     "TOKEN_DIALECTS",
     "add_key",
+    "arrive",
     "create_api",
     "create_client",
     "create_grant",
@@ -78,6 +80,7 @@ __all__ = [
     "grant_types_of",
     "hash_new_password",
     "initial_password",
+    "is_still_there",
     "label_refresh_token",
     "install",
     "new_client_id",

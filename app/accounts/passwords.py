@@ -19,6 +19,7 @@ from app.store.tenant import get_tenant
 from app.store.users import User
 
 GENERATED_CHARACTERS = 20
+KEPT_ELSEWHERE = "The passwords of this connection are kept in its own directory."
 
 
 class PasswordRefused(NotPossible):
@@ -36,6 +37,11 @@ class PasswordRefused(NotPossible):
         self.extras = {name: value for name, value in told.items() if value is not None}
 
 
+def are_kept(realm: Realm, user: User | None) -> bool:
+    """Whether the password of somebody is ours to judge and to change."""
+    return realm.kind == "database" or (user is not None and user.password_hash is not None)
+
+
 def rules_for(ctx: Context, conn: Connection, realm: Realm) -> PasswordRules:
     mode = effective_mode(
         realm.mfa_mode, ctx.look_up(conn, get_tenant).mfa_policies, is_exempt=not realm.wants_mfa
@@ -48,6 +54,8 @@ def hash_checked(ctx: Context, realm: Realm, user: User, password: str) -> str:
 
     Raises PasswordRefused, NotPossible, TemporarilyUnavailable.
     """
+    if not are_kept(realm, user):
+        raise NotPossible(KEPT_ELSEWHERE, reason="operation_not_supported")
     try:
         text = normal_form(password)
     except PasswordUnusable as error:

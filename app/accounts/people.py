@@ -30,7 +30,10 @@ LOOKS_TAKEN = "An identifier looks too much like one that is taken."
 
 
 def new_user(realm: Realm, now: datetime, *, id: str | None = None, **profile: object) -> User:
-    """A user's value; nothing is stored. Raises NotPossible for unusable identifiers."""
+    """A user's value; nothing is stored. Raises NotPossible for unusable identifiers, or a directory outside."""
+    if realm.kind != "database":
+        text = "the people of this realm are those of its directory; they come by logging in"
+        raise NotPossible(text, reason="operation_not_supported")
     user = User(id or f"auth0|{random_id(24, HEX)}", realm.id, now, now, **profile)  # type: ignore[arg-type]
     check_identifiers(user)
     return user

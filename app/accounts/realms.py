@@ -13,6 +13,7 @@ from app.accounts import changes
 from app.context import Context
 from app.crypto import random_id
 from app.directories import DIRECTORIES
+from app.directories.options import with_sealed_secret
 from app.errors import Conflict, NotPossible
 from app.policy import REALM_MODES
 from app.store import realms as rows
@@ -39,6 +40,8 @@ DEFAULT_OPTIONS: dict[str, Any] = {
     },
     "brute_force_protection": True,
 }
+# Passwords that are kept elsewhere have no rules here.
+OUTSIDE_OPTIONS: dict[str, Any] = {"brute_force_protection": True}
 # A replacement of all options leaves these where it does not name them.
 KEPT_OPTIONS = ("authentication_methods", "passkey_options")
 
@@ -52,9 +55,9 @@ def new_realm(
     if kind not in DIRECTORIES:
         raise NotPossible(f"a realm's kind is one of: {', '.join(DIRECTORIES)}")
     given = options or {}
-    defaults = copy.deepcopy(DEFAULT_OPTIONS)
+    defaults = copy.deepcopy(DEFAULT_OPTIONS if kind == "database" else OUTSIDE_OPTIONS)
     if "password_options" in given:  # the newer generation of the same settings
-        del defaults["passwordPolicy"]
+        defaults.pop("passwordPolicy", None)
     realm = Realm(f"con_{random_id(16)}", name, kind, None, None, True, True, now)
     return _with_options(replace(realm, **more), defaults | given)  # type: ignore[arg-type]
 
@@ -75,6 +78,7 @@ def create_realm(
     clients: tuple[str, ...] = (),
 ) -> Realm:
     """Store it, to be asked for by `names` (its own where there are none). Raises Conflict, NotPossible."""
+    realm = with_sealed_secret(ctx, realm, None)
     try:
         with conn.begin_nested():
             rows.add_realm(conn, realm)
@@ -111,7 +115,7 @@ def update_realm(conn: Connection, ctx: Context, realm: Realm, **changed: Any) -
     after = realm
     if "options" in changed:
         kept = {name: realm.options[name] for name in KEPT_OPTIONS if name in realm.options}
-        after = _with_options(realm, kept | changed.pop("options"))
+        after = with_sealed_secret(ctx, _with_options(realm, kept | changed.pop("options")), realm)
     if "has_brute_force_protection" in changed:
         switch = {"brute_force_protection": changed.pop("has_brute_force_protection")}
         after = _with_options(after, after.options | switch)

@@ -1,9 +1,25 @@
 """`belay realms`: separate user directories."""
 
+from typing import Any
+
 import click
 
 from app import accounts
-from app.cli.shared import confirm, get_client, get_realm, json_option, opened, show, show_all, yes_option
+from app.cli.directories import changed_options, directory_options, read_options
+from app.cli.shared import (
+    EXIT_NOT_READY,
+    Failed,
+    confirm,
+    get_client,
+    get_realm,
+    json_option,
+    opened,
+    show,
+    show_all,
+    yes_option,
+)
+from app.directories import DIRECTORIES
+from app.directories.directory import CannotAsk
 from app.store import realms as rows
 from app.store import tenant
 from app.store.realms import Realm
@@ -52,25 +68,29 @@ def show_(name: str, as_json: bool) -> None:
 
 @realms.command()
 @click.argument("name")
-@click.option("--kind", default="database", help="Where its people are kept.", show_default=True)
+@click.option("--kind", default=None, help="Where its people are kept: database, ldap, ad, http.")
 @click.option("--mfa", default=None, help="MFA mode: never, when_enrolled, always, inherit.")
 @click.option("--signup", is_flag=True, help="Let people make accounts for themselves.")
 @click.option("--client", "client_ids", multiple=True, help="Client that may use it; repeatable.")
 @click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
+@directory_options
 @json_option
 def create(
     name: str,
-    kind: str,
+    kind: str | None,
     mfa: str | None,
     signup: bool,
     client_ids: tuple[str, ...],
     is_default: bool,
     as_json: bool,
+    **directory: Any,
 ) -> None:
-    """Create a realm."""
+    """Create a realm. `belay realms check` asks its directory."""
+    kind, options = read_options(kind, directory)
+    options = ({"disable_signup": not signup} if kind == "database" else {}) | options
     with opened() as ctx, ctx.db.write() as conn:
         realm = accounts.create_realm(
-            conn, ctx, accounts.new_realm(name, ctx.now, kind=kind, options={"disable_signup": not signup})
+            conn, ctx, accounts.new_realm(name, ctx.now, kind=kind, options=options)
         )
         if mfa is not None:
             realm = accounts.set_mfa_mode(conn, ctx, realm, mfa)
@@ -88,6 +108,7 @@ def create(
 @click.option("--remove-client", multiple=True, help="Client that may not any more; repeatable.")
 @click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
 @click.option("--brute-force/--no-brute-force", default=None, help="Count wrong passwords.")
+@directory_options
 def update(
     name: str,
     is_enabled: bool | None,
@@ -95,12 +116,15 @@ def update(
     remove_client: tuple[str, ...],
     is_default: bool,
     brute_force: bool | None,
+    **directory: Any,
 ) -> None:
     """Change a realm. Its MFA mode is set with `belay policy set`."""
     with opened() as ctx, ctx.db.write() as conn:
         realm = get_realm(conn, name)
         if is_enabled is not None:
             realm = accounts.update_realm(conn, ctx, realm, is_enabled=is_enabled)
+        if any(directory.values()):
+            realm = accounts.update_realm(conn, ctx, realm, options=changed_options(realm, directory))
         if brute_force is not None:
             realm = accounts.update_realm(conn, ctx, realm, has_brute_force_protection=brute_force)
         if add_client or remove_client:
@@ -109,6 +133,19 @@ def update(
             accounts.set_clients(conn, ctx, realm, tuple(known - set(remove_client)))
         if is_default:
             accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory=realm.name)
+
+
+@realms.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Ask the directory of a realm whether it is there."""
+    with opened() as ctx:
+        with ctx.db.read() as conn:
+            realm = get_realm(conn, name)
+        try:
+            click.echo(f"{name}: {DIRECTORIES[realm.kind].check(ctx, realm)}")
+        except CannotAsk as problem:
+            raise Failed(f"{name}: cannot be asked ({problem.says})", EXIT_NOT_READY) from None
 
 
 @realms.command()

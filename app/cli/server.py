@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,11 +29,14 @@ from app.cli.shared import (
     require_schema,
     show_all,
 )
-from app.context import Server
+from app.context import Context, Server
 from app.crypto import SealBroken, owner_of
+from app.directories import DIRECTORIES
+from app.directories.directory import CannotAsk
 from app.errors import Refusal
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
+from app.store.realms import Realm
 from app.store.signing_keys import Signer
 from app.tokens.signing import DEFAULT_ALGORITHM
 
@@ -171,6 +175,8 @@ def doctor(as_json: bool) -> None:
                 default = tenant.get_tenant(conn).default_directory
                 text = default or "none: the plain password grant needs `belay realms update NAME --default`"
                 note("default realm", True, text)
+        if is_current:
+            _note_directories(server, known, note)
     except Refusal as error:
         note("database", False, f"does not answer ({error.reason}); check BELAY_DATABASE_URL")
     fast = server.passwords.milliseconds
@@ -179,6 +185,7 @@ def doctor(as_json: bool) -> None:
     )
     mode = os.stat(server.settings.instance).st_mode & 0o777
     note("instance folder", mode == 0o700, f"{server.settings.instance} ({mode:o})")
+    server.db.dispose()
     is_local = server.settings.issuer.startswith("http://")
     note("public address", True, server.settings.issuer + (" (this machine only)" if is_local else ""))
     note("breached passwords", True, "not checked: no source is configured")
@@ -189,6 +196,17 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok  ' if line['ok'] else 'BAD '} {line['check']}: {line['says']}")
     if not all(line["ok"] for line in found):
         sys.exit(EXIT_NOT_READY)
+
+
+def _note_directories(server: Server, known: Sequence[Realm], note: Callable[[str, bool, str], None]) -> None:
+    """Without a connection to the database held: a directory may take its time."""
+    ctx = Context(server, datetime.now(UTC), ip="")
+    for realm in known:
+        if realm.kind != "database" and realm.is_enabled:
+            try:
+                note(f"directory of {realm.name}", True, DIRECTORIES[realm.kind].check(ctx, realm))
+            except CannotAsk as problem:
+                note(f"directory of {realm.name}", False, f"cannot be asked: {problem.says}")
 
 
 def _argon2_build() -> str:

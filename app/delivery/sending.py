@@ -1,7 +1,5 @@
 """How a batch looks on the wire, and who vouches for it."""
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -61,15 +59,8 @@ def request_of(
     headers["Content-Type"] = stream.sink["httpContentType"]
     if secrets.get("httpAuthorization"):
         headers["Authorization"] = secrets["httpAuthorization"]
-    headers["Belay-Signature"] = signature(secrets[SIGNING_SECRET], body, now)
+    headers["Belay-Signature"] = http_out.signature(secrets[SIGNING_SECRET], body, now)
     return body, headers
-
-
-def signature(secret: str, body: bytes, now: datetime) -> str:
-    """The moment is signed too, so that a batch that was recorded cannot be played to the sink much later."""
-    at = str(int(now.timestamp()))
-    code = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={code}"
 
 
 def _body(form: str, records: Sequence[Record]) -> bytes:

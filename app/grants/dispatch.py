@@ -90,7 +90,7 @@ def record_refusal(ctx: Context, refusal: Refusal) -> None:
     if isinstance(refusal, TemporarilyUnavailable) and refusal.reason.startswith("database"):
         return
     with ctx.db.write() as conn:
-        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason)
+        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason, refusal.details)
     refusal.recorded = True
 
 

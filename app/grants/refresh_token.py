@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NoReturn
 
-from app import audit, login
+from app import accounts, audit, login
 from app.asking import Asking, Person, permitted, standing_of
 from app.context import Context
 from app.errors import InvalidGrant, Refusal, Unauthorized
@@ -43,6 +43,8 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
             login.demand_factor(ctx, narrowed, person, is_enrolled=isinstance(owed, Challenge))
         case Allow():
             pass
+    if not accounts.is_still_there(ctx, asking.realm, person.user):
+        raise Unauthorized("user is blocked", reason="gone_from_directory", status=403)
 
     grantee = Grantee(
         person.user,

@@ -40,6 +40,7 @@ realms = Table(
     Column("labels", JSON, nullable=False),
     Column("shown", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    Column("sealed_secrets", Text),
     info=CONFIGURATION,
 )
 
@@ -78,6 +79,8 @@ class Realm:
     """The connection's `metadata`."""
     shown: dict[str, Any] = field(default_factory=dict)
     """Members that are kept and shown, and that nothing here depends on."""
+    sealed_secrets: str | None = field(default=None, repr=False)
+    """What this server proves itself with to a directory outside."""
 
     @property
     def wants_mfa(self) -> bool:

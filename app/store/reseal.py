@@ -13,6 +13,7 @@ from app.store.documents import documents
 from app.store.jobs import jobs
 from app.store.log_streams import log_streams
 from app.store.outbox import messages
+from app.store.realms import realms
 from app.store.refresh_families import refresh_families
 from app.store.signing_keys import signing_keys
 
@@ -34,6 +35,7 @@ SEALED = (
     Sealed(refresh_families, refresh_families.c.handle_digest, refresh_families.c.sealed_successor),
     Sealed(messages, messages.c.id, messages.c.sealed_content),
     Sealed(log_streams, log_streams.c.id, log_streams.c.sealed_secrets),
+    Sealed(realms, realms.c.id, realms.c.sealed_secrets),
 )
 
 

@@ -103,6 +103,12 @@ def find_role(conn: Connection, role_id: str) -> Role | None:
     return value_of(Role, row) if row else None
 
 
+def find_roles(conn: Connection, named: Collection[str]) -> list[Role]:
+    """By ids or names."""
+    found = select(roles).where(roles.c.id.in_(list(named)) | roles.c.name.in_(list(named)))
+    return [value_of(Role, row) for row in conn.execute(found.order_by(roles.c.id))]
+
+
 def add_role(conn: Connection, role: Role) -> None:
     """Raises sqlalchemy's IntegrityError when the name is taken."""
     conn.execute(insert(roles).values(**row_of(role)))

@@ -5,7 +5,7 @@ never be another one's e-mail address, and a login is one index look-up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import (
@@ -58,6 +58,7 @@ users = Table(
     Column("last_password_reset", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
+    Column("directory_checked_at", UTCDateTime),
 )
 
 identifiers = Table(
@@ -98,6 +99,8 @@ class User:
     last_ip: str | None = None
     logins_count: int = 0
     last_password_reset: datetime | None = None
+    directory_checked_at: datetime | None = None
+    """When the directory outside was asked about them without a login."""
 
 
 _BY_ID = select(users).where(users.c.id == bindparam("id"))
@@ -165,6 +168,21 @@ _SEEN_ALIKE = select(identifiers.c.key).where(
     identifiers.c.skeleton.in_(bindparam("skeletons", expanding=True)),
     identifiers.c.user_id != bindparam("user_id"),
 )
+
+
+def others_with_names_of(conn: Connection, user: User) -> list[tuple[User, User]]:
+    """Who else in the realm has one of these identifiers: as they are, and as they would be without it."""
+    keys = _keys(user)
+    taken = select(identifiers.c.user_id).where(
+        identifiers.c.realm_id == user.realm_id, identifiers.c.key.in_(keys), identifiers.c.user_id != user.id
+    )
+    found = []
+    for row in conn.execute(select(users).where(users.c.id.in_(taken)).order_by(users.c.id)):
+        other = value_of(User, row)
+        names = ("email", "username", "phone_number")
+        lost = {name: None for name in names if normal_key(getattr(other, name) or "") in keys}
+        found.append((other, replace(other, **lost)))  # type: ignore[arg-type]
+    return found
 
 
 def take_turn(conn: Connection, realm_id: str) -> None:

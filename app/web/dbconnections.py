@@ -138,7 +138,11 @@ def change_password() -> Response:
     ctx.facts.user_name = name[:255]
     with ctx.db.write() as conn:
         user = users.find_user_by_key(conn, realm.id, users.key_of(name))
-        is_open = realm.takes_passwords and not realm.options.get("disable_self_service_change_password")
+        is_open = (
+            passwords.are_kept(realm, user)
+            and realm.takes_passwords
+            and not realm.options.get("disable_self_service_change_password")
+        )
         if user is not None and user.email and not user.is_blocked and is_open:
             ctx.facts.user_id = user.id
             seconds = tickets.ASKED_SECONDS

@@ -6,6 +6,8 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from app import accounts
+from app.directories import DIRECTORIES
+from app.directories.directory import CannotAsk
 from app.errors import Missing, NotPossible
 from app.store import clients, realms, users
 from app.store.realms import Realm
@@ -18,8 +20,8 @@ from app.web.management.schema import Body, Email, Labels, Text128
 from app.web.management.wire import timestamp
 
 UNKNOWN = "The connection does not exist"
-STRATEGIES = {"auth0": "database"}
-KINDS = {kind: strategy for strategy, kind in STRATEGIES.items()}
+STRATEGIES = {"auth0": "database", "ad": "ad", "auth0-adldap": "ad", "ldap": "ldap", "custom": "http"}
+KINDS = {"database": "auth0", "ad": "ad", "ldap": "ldap", "http": "custom"}
 MEMBERS = (
     "id name display_name strategy options realms enabled_clients is_domain_connection show_as_button metadata "
     "authentication connected_accounts"
@@ -36,12 +38,17 @@ def get_realm(conn: Connection, connection_id: str) -> Realm:
     return realm
 
 
+def strategy_of(realm: Realm) -> str:
+    """As it was named when the connection was made: tools compare it."""
+    return str(realm.shown.get("strategy") or KINDS[realm.kind])
+
+
 def view(conn: Connection, realm: Realm) -> dict[str, Any]:
     return {
         "id": realm.id,
         "name": realm.name,
         "display_name": realm.display_name,
-        "strategy": KINDS.get(realm.kind, realm.kind),
+        "strategy": strategy_of(realm),
         "options": realm.options,
         "realms": realms.list_names(conn, realm.id),
         "enabled_clients": realms.list_clients_of(conn, realm.id),
@@ -62,12 +69,12 @@ class ListQuery(Anywhere, Fields):
 def list_connections(call: Call) -> object:
     """Connections; `name` and `strategy` choose among them"""
     query: ListQuery = call.query
-    wanted = [STRATEGIES.get(strategy, strategy) for strategy in query.strategy or ()]
     with call.ctx.db.read() as conn:
         found = [
             realm
             for realm in realms.list_realms(conn)
-            if (not wanted or realm.kind in wanted) and query.name in (None, realm.name)
+            if (not query.strategy or strategy_of(realm) in query.strategy)
+            and query.name in (None, realm.name)
         ]
 
         def shown(realm: Realm) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def create_connection(call: Call) -> object:
         display_name=given.display_name,
         labels={name: text for name, text in (given.metadata or {}).items() if text is not None},
         is_enabled=given.authentication is None or given.authentication.active,
-        shown=_shown(given),
+        shown=_shown(given) | ({"strategy": given.strategy} if given.strategy == "auth0-adldap" else {}),
     )
     with ctx.db.write() as conn:
         realm = accounts.create_realm(
@@ -308,7 +315,11 @@ def show_status(call: Call) -> object:
         realm = get_realm(conn, call.id)
     if realm.kind == "database":
         raise NotPossible("Connection does not have a status.", reason="operation_not_supported")
-    raise Missing("The connection is not connected to any node", reason="inexistent_node")
+    try:
+        return {"status": "online", "answered": DIRECTORIES[realm.kind].check(call.ctx, realm)}
+    except CannotAsk as problem:
+        text = f"The connection is not connected to any node ({problem.says})"
+        raise Missing(text, reason="inexistent_node") from None
 
 
 class EmailQuery(Body):

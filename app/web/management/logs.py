@@ -30,6 +30,7 @@ DESCRIPTIONS = {
     "f": "Failed Login",
     "fp": "Wrong password",
     "fu": "Unknown user",
+    "fc": "Directory not reached",
     "mfar": "Second factor demanded",
     "scp": "Password changed",
     "sdu": "User deleted",

@@ -310,6 +310,12 @@ def update_user(call: Call) -> object:
     if realm is None:
         raise Missing(UNKNOWN, reason="inexistent_user")
     changed = _changes(user, given)
+    kept_elsewhere = sorted(
+        sent - {"app_metadata", "user_metadata", "blocked", "password", "client_id", "connection"}
+    )
+    if kept_elsewhere and not password_changes.are_kept(realm, user):
+        text = f"The following user attributes cannot be updated: {', '.join(kept_elsewhere)}."
+        raise NotPossible(f"{text} They are those of the connection's own directory.", reason="invalid_body")
     new_hash = None
     if given.password is not None:
         new_hash = password_changes.hash_checked(ctx, realm, user, given.password)
