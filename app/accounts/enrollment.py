@@ -104,7 +104,7 @@ def _ask(
     conn: Connection, ctx: Context, factor: Factor, device: Authenticator, realm: Realm, begun: Begun
 ) -> None:
     """Raises InvalidRequest (429)."""
-    if factor.costs is not None:
+    if factor.costs is not None and begun.message is not None:
         sends.before(conn, ctx, realm_id=realm.id, device=device, channel=factor.costs, budget=sends.Budget())
     asked = begun.challenge
     challenges.add_challenge(conn, asked)

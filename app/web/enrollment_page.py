@@ -16,7 +16,7 @@ from app.accounts import enrollment
 from app.accounts.enrollment import Opened
 from app.channels import CHANNELS
 from app.channels.channel import Channel
-from app.errors import InvalidGrant, InvalidRequest, Refusal
+from app.errors import AuthorizationPending, InvalidGrant, InvalidRequest, Refusal, SlowDown
 from app.factors import FACTORS, webauthn
 from app.web.lifecycle import context
 from app.web.ticket import MAX_TOKEN, members_of_form, page, refusal_page
@@ -26,6 +26,8 @@ blueprint = Blueprint("enrollment_page", __name__, url_prefix="/ticket")
 ACTION = "/ticket/enrollment"
 TITLE = "Second factor"
 KEY_REFUSED = "This key was not accepted. Please try again, or use another one."
+
+NOT_YET = "The phone has not answered yet. Scan the picture with the app, and try again in some seconds."
 
 Member = Callable[[str], str]
 
@@ -47,13 +49,19 @@ class Choice:
     value: str | None = None
 
 
+def _picture(uri: object) -> Markup:
+    drawn = segno.make(str(uri), error="m", micro=False).svg_inline(scale=5, border=2)
+    return Markup(drawn)  # noqa: S704 - drawn here; it holds lines and no text
+
+
 def _app(shown: dict[str, Any]) -> dict[str, Any]:
-    picture = segno.make(str(shown["barcode_uri"]), error="m", micro=False).svg_inline(scale=5, border=2)
-    return {
-        "secret": shown["secret"],
-        "barcode_uri": shown["barcode_uri"],
-        "picture": Markup(picture),  # noqa: S704 - drawn here; it holds lines and no text
-    }
+    uri = shown["barcode_uri"]
+    return {"secret": shown["secret"], "barcode_uri": uri, "picture": _picture(uri)}
+
+
+def _phone(shown: dict[str, Any]) -> dict[str, Any]:
+    uri = shown["barcode_uri"]
+    return {"oob_code": shown["oob_code"], "barcode_uri": uri, "picture": _picture(uri)}
 
 
 def _key(shown: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +109,13 @@ CHOICES = {
     ),
     "webauthn-roaming": _registered("A security key that you carry with you."),
     "webauthn-platform": _registered("What is built into this device: a fingerprint, your face, or its PIN."),
+    "push": Choice(
+        "An app on your phone that asks you for a yes or no.",
+        "Use the app",
+        "ticket/enrollment_phone.html",
+        _phone,
+        lambda member: ({"oob_code": member("oob_code")}, member("oob_code")),
+    ),
     **{name: _code_over(channel) for name, channel in CHANNELS.items() if channel.reaches},
 }
 
@@ -182,6 +197,8 @@ def _finish(token: str, opened: Opened, kind: str, member: Member) -> Response:
     members, handle = CHOICES[kind].read(member)
     try:
         recovery_code = enrollment.finish(context(), token, kind, members, handle)
+    except (AuthorizationPending, SlowDown):
+        return _step(token, kind, 400, problem=NOT_YET, oob_code=member("oob_code"))
     except InvalidGrant as refusal:
         if refusal.description == enrollment.RUN_OUT:
             return _choices(token, opened, 400, refusal.description)

@@ -16,10 +16,9 @@ from werkzeug.test import TestResponse
 from app import accounts
 from app.accounts import tickets
 from app.context import Context, Server
-from app.factors import FACTORS
 from app.store.users import User
 from app.web.enrollment_page import CHOICES
-from tests import making
+from tests import device, making
 from tests.browser import browsing
 from tests.databases import KINDS, Templates
 from tests.evidence import size
@@ -30,7 +29,7 @@ from tests.races.load import until
 from tests.security_key import SecurityKey
 from tests.wire import APP, MFA_RECOVERY, Wire, code_of
 
-ALL = ("sms", "email", "otp", "webauthn-roaming", "webauthn-platform")
+ALL = ("sms", "email", "otp", "push-notification", "webauthn-roaming", "webauthn-platform")
 NUMBER = "+491701234567"
 
 
@@ -115,10 +114,6 @@ def test_an_administrator_names_the_factor_or_lets_its_holder_choose(
         url = admin.post("/guardian/enrollments/ticket", {"user_id": cast.bob.id} | named, 200)["ticket_url"]
         shown = wire.get(url.partition("8000")[2]).text
         assert sorted(re.findall(r'name="kind" value="([^"]+)"', shown)) == kinds
-    body = {"user_id": cast.bob.id, "factor": "push-notification"}
-    if "push" not in FACTORS:
-        refused = admin.ask("POST", "/guardian/enrollments/ticket", body)
-        assert refused.status_code == 400 and "no such factor" in refused.text
 
 
 def test_a_code_of_another_link_or_too_late_is_refused(
@@ -134,6 +129,20 @@ def test_a_code_of_another_link_or_too_late_is_refused(
         clock.tick(300)
         if tried == other:
             assert wire.password("bob@example.com").status_code == 200
+
+
+def test_a_phone_is_enrolled_by_scanning_the_picture(wire: Wire, cast: Cast) -> None:
+    making.switch_on(wire.server, *ALL)
+    token = ticket_for(wire.server, cast.bob)
+    begun = send(wire, token, kind="push")
+    assert "<svg" in begun.text
+    handle = value(begun, "oob_code")
+    early = send(wire, token, kind="push", oob_code=handle, response="scanned")
+    assert early.status_code == 400 and "has not answered yet" in early.text
+    device.scanned(wire, device.Phone(), value(begun, "href"))
+    done = send(wire, token, kind="push", oob_code=value(early, "oob_code"), response="scanned")
+    assert done.status_code == 200, done.text
+    assert wire.events()[-1].factor == "push"
 
 
 @pytest.mark.parametrize("kind", ["webauthn-roaming", "webauthn-platform"])
