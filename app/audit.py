@@ -32,5 +32,5 @@ def event_of(
         user_name=facts.user_name,
         user_agent=ctx.user_agent[:300],
         factor=facts.factor,
-        details=facts.details | (details or {}),
+        details=facts.details | ({"client_ip": facts.server_ip} if facts.server_ip else {}) | (details or {}),
     )

@@ -1,11 +1,11 @@
 """The phases that every token request passes, in the order in which refusals may be told."""
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from app import audit
+from app.addresses import read_address
 from app.context import Context
 from app.errors import (
     AuthorizationPending,
@@ -64,7 +64,10 @@ def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
             params[param.name] = value
         elif param.is_required:
             raise InvalidRequest(f"Missing required parameter: {param.name}", reason=f"no_{param.name}")
-    ctx = replace(ctx, ip=_end_user_ip(ctx, authenticated, asked.forwarded_for))
+    end_user_ip = _end_user_ip(ctx, authenticated, asked.forwarded_for)
+    if end_user_ip is not None:
+        ctx.facts.server_ip = ctx.ip
+        ctx = replace(ctx, ip=end_user_ip)
     try:
         return grant.handle(ctx, TokenRequest(grant.grant_type, client, params))
     except Refusal as refusal:
@@ -116,14 +119,12 @@ def object_member(members: Mapping[str, object], name: str) -> str | None:
     return json.dumps(value)
 
 
-def _end_user_ip(ctx: Context, authenticated: Authenticated, forwarded_for: str | None) -> str:
-    """The address that a trusted back end names for its end user, else the one the request came from.
+def _end_user_ip(ctx: Context, authenticated: Authenticated, forwarded_for: str | None) -> str | None:
+    """The address that a trusted back end names for its end user.
 
     Only from a client that proved its secret in this request and has the setting, and only one literal address.
     """
     if not forwarded_for or not authenticated.by_secret or not authenticated.client.trusts_forwarded_ip:
-        return ctx.ip
-    try:
-        return str(ipaddress.ip_address(forwarded_for.strip()))
-    except ValueError:
-        return ctx.ip
+        return None
+    found = read_address(forwarded_for.strip())
+    return None if found is None else str(found)

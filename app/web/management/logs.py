@@ -23,7 +23,7 @@ SEARCH_LIMIT = 1000
 ID_DIGITS = 24
 MEMBERS = (
     "date type description connection connection_id client_id client_name ip user_id user_name strategy strategy_type "
-    "log_id _id isMobile details user_agent hostname audience scope"
+    "log_id _id isMobile details user_agent hostname audience scope client_ip"
 ).split()
 DESCRIPTIONS = {
     "s": "Success Login",
@@ -40,6 +40,12 @@ DESCRIPTIONS = {
     "fui": "User not imported",
     "ublkdu": "Login block removed",
     "limit_wc": "Blocked after wrong passwords",
+    "limit_mu": "Address blocked after failures",
+    "limit_sul": "Too many logins of one user from one address",
+    "pwd_leak": "Login with a leaked password",
+    "signup_pwd_leak": "Signup with a leaked password",
+    "reset_pwd_leak": "Leaked password chosen",
+    "w": "Warning",
     "srrt": "Refresh tokens ended",
     "ferrt": "Refresh token reused",
     "gd_unenroll": "Second factor removed",
@@ -87,6 +93,8 @@ def view(ctx: Context, conn: Connection, event: Event) -> dict[str, Any]:
             if value
         },
     }
+    if "client_ip" in event.details:
+        found["client_ip"] = event.details["client_ip"]
     return found
 
 
