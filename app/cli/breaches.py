@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -17,7 +18,7 @@ def breaches() -> None:
 @breaches.command()
 @click.argument("leaks", type=click.File("rb"))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def build(leaks: click.utils.LazyFile, file: Path) -> None:
+def build(leaks: IO[bytes], file: Path) -> None:
     """Make FILE out of a list LEAKS (or `-`): a SHA-1 digest a line, with or without `:count`, or a password a line.
 
     Servers with BELAY_BREACH_RANGE_URL=file:FILE take a new file as soon as it is there.
