@@ -165,7 +165,11 @@ def finish(
     redeemed: Redeemed | None = None,
 ) -> TokenSet:
     """Ask the policy, then demand, refuse, or issue."""
-    match decide(standing_of(asking, person)):
+    standing = standing_of(asking, person)
+    decision = decide(standing)
+    if not isinstance(decision, Allow):
+        ctx.facts.details["policy"] = {"realm": asking.realm.name, "mode": standing.mode}
+    match decision:
         case Deny(reason):
             refuse(ctx, denial(reason), right=attempt)
         case Challenge() | Enroll() as owed:

@@ -46,8 +46,13 @@ def before(
             authenticators.disable_exhausted(conn, [a.id for a in candidates], ctx.now)
             wait = REFILL_SECONDS
     if wait is not None:
+        details: dict[str, object] = {
+            "limit": {"max": BUCKET_SIZE, "then_one_each_seconds": REFILL_SECONDS, "wait_seconds": int(wait)}
+        }
         headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
-        raise InvalidRequest(TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers)
+        raise InvalidRequest(
+            TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers, details=details
+        )
     return Guess(user_id, tuple(a for a in candidates if a.id in open_ids))
 
 

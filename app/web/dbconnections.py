@@ -15,7 +15,7 @@ from app.guards import ip_throttle
 from app.store import clients, realms, users
 from app.store.clients import Client
 from app.store.realms import Realm
-from app.web.answers import answer
+from app.web.answers import answer, error_id
 from app.web.body import read_members
 from app.web.lifecycle import context
 
@@ -30,7 +30,7 @@ MAX_NAME, MAX_VALUE = 100, 500
 
 def _legacy(name: str, code: str, description: object, **more: object) -> Response:
     """The shape of these two endpoints' refusals, older than all others."""
-    body = {"name": name, "code": code, "description": description, "statusCode": 400} | more
+    body = {"name": name, "code": code, "description": description, "statusCode": 400} | more | error_id()
     return answer({key: value for key, value in body.items() if value is not None}, status=400)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import Connection
 
+from app.accounts import explaining
+from app.audit import error_id
 from app.context import Context
 from app.errors import Missing, NotPossible
 from app.search import BadQuery, parse
@@ -89,6 +91,7 @@ def view(ctx: Context, conn: Connection, event: Event) -> dict[str, Any]:
                 ("reason", event.reason),
                 ("factor", event.factor),
                 ("request_id", event.request_id),
+                ("error_id", error_id(event.at, event.request_id) if event.reason else ""),
             )
             if value
         },
@@ -156,13 +159,25 @@ def _follow(call: Call) -> object:
 
 @operation("GET", "/logs/{id}", scopes=READ)
 def show_log(call: Call) -> object:
-    """An event"""
+    """An event, by its id or by the `error_id` of a refusal; `explanation` says in sentences why"""
+    if explaining.FORM.fullmatch(call.id):
+        with call.ctx.db.read() as conn:
+            behind = explaining.find(conn, call.id)
+            if not behind:
+                raise Missing(UNKNOWN, reason="inexistent_log")
+            return _explained(call.ctx, conn, behind[0])
     number = int(call.id) if call.id.isdecimal() and len(call.id) <= 60 else 0
     with call.ctx.db.read() as conn:
         event = events.find_event(conn, min(number, 2**62))
         if event is None:
             raise Missing(UNKNOWN, reason="inexistent_log")
-        return view(call.ctx, conn, event)
+        return _explained(call.ctx, conn, event)
+
+
+def _explained(ctx: Context, conn: Connection, event: Event) -> dict[str, Any]:
+    found = view(ctx, conn, event)
+    told = explaining.explain(event)
+    return found | ({"explanation": told} if told else {})
 
 
 class UserLogsQuery(Paged, Fields):
