@@ -9,10 +9,10 @@ from app.context import Context
 from app.guards import ip_throttle
 from app.guards.protection import THROTTLING
 from app.store import buckets
-from tests.making import Cast
+from tests.making import PASSWORD, Cast
 from tests.management.conftest import Admin, token_for
 from tests.management.conftest import refused as refused_by_api
-from tests.wire import PHONE_APP, Wire, refused
+from tests.wire import PHONE_APP, Wire, refused, told
 
 OVER = (429, "too_many_attempts", ip_throttle.BLOCKED)
 WRONG = (403, "invalid_grant", "Wrong email or password.")
@@ -69,6 +69,25 @@ def test_an_address_of_version_6_is_its_customers_network(admin: Admin, wire: Wi
     assert admin.ask("GET", "/anomaly/blocks/ips/2001:db8::ffff").status_code == 200
     wire.ok(wire.password("bob@example.com", headers={"auth0-forwarded-for": "2001:db8:0:1::1"}))
     wire.ok(wire.password("bob@example.com"))
+
+
+def test_a_refused_address_learns_nothing_of_anybody(
+    admin: Admin, wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    admin.patch(f"/users/{cast.bob.id}", {"blocked": True})
+    throttle(admin)
+    fail(wire, 3)
+    names = ("bob@example.com", "alice@example.com", "nobody@example.com", "no\u0007body", "n" * 300)
+    answers = [wire.password(name, word) for name in names for word in (PASSWORD, "wrong")]
+    headers = {
+        "Retry-After",
+        "X-RateLimit-Limit",
+        "X-RateLimit-Remaining",
+        "X-RateLimit-Reset",
+        "Content-Length",
+    }
+    seen = {(told(a), tuple(sorted((h, a.headers[h]) for h in headers))) for a in answers}
+    assert len(seen) == 1 and answers[0].status_code == 429
 
 
 def test_an_administrator_looks_and_unblocks(admin: Admin, wire: Wire, cast: Cast) -> None:
