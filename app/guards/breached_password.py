@@ -7,8 +7,12 @@ machine. It is asked after a right password only: else its answer would tell a s
 import hashlib
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from app import audit, http_out, leaked_file
 from app.channels import notices
@@ -49,15 +53,19 @@ def found_at_login(ctx: Context, rules: Breaches, user: User, password: str) -> 
     if not _is_leaked(ctx, password, is_needed=blocks):
         return False
     with ctx.db.write() as conn:
-        if (
-            rules.notifies
-            and buckets.spend(conn, f"notice/leak/{user.id}", size=1, refill_seconds=DAY_SECONDS, now=ctx.now)
-            is None
-        ):
-            notices.put(conn, ctx, user, "stolen_credentials")
+        if rules.notifies:
+            _tell(conn, ctx, user)
         if not blocks:
             audit.record(conn, ctx, "pwd_leak", "monitored")
     return blocks
+
+
+def _tell(conn: Connection, ctx: Context, user: User) -> None:
+    """Once a day."""
+    key = f"notice/leak/{user.id}"
+    if buckets.spend(conn, key, size=1, refill_seconds=DAY_SECONDS, now=ctx.now) is None:
+        with suppress(IntegrityError), conn.begin_nested():  # nobody is told who was deleted meanwhile
+            notices.put(conn, ctx, user, "stolen_credentials")
 
 
 def found_when_set(ctx: Context, rules: Breaches, user: User, password: str) -> bool:

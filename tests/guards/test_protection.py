@@ -7,7 +7,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from app.context import Context
 from app.guards import brute_force, login_rate
-from app.guards.protection import BRUTE_FORCE, get_protection
+from app.guards.protection import BREACHES, BRUTE_FORCE, THROTTLING, get_protection
 from app.store import clients
 from app.store.documents import Document, put_document
 from tests.making import Cast
@@ -171,6 +171,19 @@ def test_the_limit_on_logins_can_be_set(admin: Admin, wire: Wire, cast: Cast) ->
     refused(wire.password(BOB), *TOO_FAST)
     protect(admin, shields=["user_notification"])
     wire.ok(wire.password(BOB))
+
+
+def test_settings_that_no_guard_could_read_are_refused(admin: Admin) -> None:
+    for path, members in (
+        (BRUTE_FORCE, {"allowlist": ["nowhere"]}),
+        (BRUTE_FORCE, {"max_attempts": 0}),
+        (BRUTE_FORCE, {"login_limit": {"burst": 1, "per_minute": 0}}),
+        (THROTTLING, {"stage": {"pre-login": {"rate": 1}}}),
+        (BREACHES, {"stage": {"pre-user-registration": "block"}}),
+        (BREACHES, {"stage": {"pre-change-password": {"shields": [1]}}}),
+    ):
+        assert admin.ask("PATCH", f"/{path}", members).status_code == 400, members
+    admin.patch(f"/{BREACHES}", {"enabled": None, "stage": None, "shields": None})
 
 
 def test_settings_written_as_null_are_the_usual_ones(wire: Wire, cast: Cast) -> None:

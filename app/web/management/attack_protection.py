@@ -1,7 +1,7 @@
 """`/attack-protection`: settings of the guards."""
 
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -64,12 +64,21 @@ class Throttling(Body):
     stage: ThrottleStages | None = None
 
 
+class BreachStage(Lenient):
+    shields: list[Literal["block", "admin_notification"]] | None = None
+
+
+class BreachStages(Lenient):
+    pre_user_registration: BreachStage | None = Field(None, alias="pre-user-registration")
+    pre_change_password: BreachStage | None = Field(None, alias="pre-change-password")
+
+
 class BreachedPasswords(Lenient):
     enabled: bool | None = None
     shields: list[Literal["block", "user_notification", "admin_notification"]] | None = None
     admin_notification_frequency: list[Literal["immediately", "daily", "weekly", "monthly"]] | None = None
     method: Literal["standard", "enhanced"] | None = None
-    stage: dict[str, Any] | None = None
+    stage: BreachStages | None = None
 
 
 CAPTCHA_SECRETS = (
