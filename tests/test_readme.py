@@ -52,7 +52,9 @@ def test_the_tour_runs_as_printed_by_the_demo_and_as_written_in_the_readme(tmp_p
         ):
             assert expected in done.stdout
         types = [line.split("\t")[1] for line in done.stdout.splitlines()[-6:]]
-        types = [type for type in types if type != "gd_send_email"]  # the notice goes out meanwhile, or a little later
+        types = [
+            type for type in types if type != "gd_send_email"
+        ]  # the notice goes out meanwhile, or a little later
         assert types[-5:] == ["mfar", "gd_start_enroll", "seotpft", "sertft", "sepft"]
     finally:
         demo.terminate()
