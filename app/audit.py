@@ -1,6 +1,8 @@
 """Writes the one event that every authentication decision leaves, in the transaction that decides."""
 
+import hashlib
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -32,5 +34,10 @@ def event_of(
         user_name=facts.user_name,
         user_agent=ctx.user_agent[:300],
         factor=facts.factor,
-        details=facts.details | (details or {}),
+        details=facts.details | ({"client_ip": facts.server_ip} if facts.server_ip else {}) | (details or {}),
     )
+
+
+def error_id(at: datetime, request_id: str) -> str:
+    """What a refusal is found by: the same form for every reason, and nothing that a stranger could read out of it."""
+    return f"{int(at.timestamp()):08x}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from app.crypto import Keyring
 from app.gate import Gate
+from app.leaked_file import LeakedFile
 from app.passwords import Passwords
 from app.settings import Settings
 from app.store import schema, signing_keys
@@ -33,6 +34,8 @@ class Server:
     configuration: Configuration = field(default_factory=Configuration)
     messages_waiting: threading.Event = field(default_factory=threading.Event, repr=False)
     """Set when this process has written a message: its own worker need not wait for its next round."""
+    leaks: dict[str, LeakedFile] = field(default_factory=dict, repr=False)
+    """The offline file of leaked passwords by its path, as it was when somebody last looked."""
     private_keys: dict[str, object] = field(default_factory=dict, repr=False)
     """Opened signing keys by kid: a kid never gets another key, so an entry never goes stale."""
 
@@ -98,6 +101,8 @@ class Facts:
     user_id: str | None = None
     user_name: str | None = None
     factor: str | None = None
+    server_ip: str | None = None
+    """The address of the back end that sent the request, where it named its end user's."""
     details: dict[str, object] = field(default_factory=dict)
     configuration: Snapshot | None = None
     success_event: str = "s"

@@ -12,7 +12,8 @@ from datetime import datetime
 class Refusal(Exception):
     """A "no" that is an outcome of the protocol, not an accident.
 
-    `event` overrides the log code of the grant that was asked; `extras` are further public members of the answer.
+    `event` overrides the log code of the grant that was asked; `extras` are further public members of the answer,
+    `details` are private like the reason: which limit it was, with its counts.
     """
 
     status = 400
@@ -27,6 +28,7 @@ class Refusal(Exception):
         status: int | None = None,
         headers: dict[str, str] | None = None,
         extras: dict[str, object] | None = None,
+        details: dict[str, object] | None = None,
     ) -> None:
         self.description = printable(self.description if description is None else description)
         self.reason = reason
@@ -34,7 +36,7 @@ class Refusal(Exception):
         self.status = self.status if status is None else status
         self.headers = headers or {}
         self.extras = extras or {}
-        self.details: dict[str, object] = {}
+        self.details = details or {}
         """What the event tells an administrator beside the reason."""
         self.recorded = False
         super().__init__(f"{self.error}: {reason}")
@@ -116,6 +118,16 @@ class MfaRequired(Refusal):
 
 class UnsupportedChallengeType(Refusal):
     status = 401
+
+
+class PasswordLeaked(Refusal):
+    """The right password, and everybody else's too."""
+
+    status = 401
+    description = (
+        "This login attempt has been blocked because the password you're using was previously disclosed through a data "
+        "breach (not in this application). Please check your email for more information."
+    )
 
 
 class TooManyAttempts(Refusal):

@@ -146,6 +146,53 @@ def post(
     `certificate` is our own, with its key, in PEM: for those who know their clients by it.
     """
     found = check_url(url, permits_http=permits_http)
+    return _exchange(
+        "POST",
+        found,
+        body,
+        headers,
+        networks=networks,
+        total_seconds=total_seconds,
+        max_bytes=max_bytes,
+        speaks_http2=speaks_http2,
+        certificate=certificate,
+    )
+
+
+def get(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    networks: Networks = (),
+    permits_http: bool = False,
+    total_seconds: float = TOTAL_SECONDS,
+    max_bytes: int = MAX_ANSWER_BYTES,
+) -> Answer:
+    """Ask and read the answer, whatever its status. Raises Forbidden, Failed."""
+    found = check_url(url, permits_http=permits_http)
+    return _exchange(
+        "GET",
+        found,
+        None,
+        headers,
+        networks=networks,
+        total_seconds=total_seconds,
+        max_bytes=max_bytes,
+    )
+
+
+def _exchange(
+    method: str,
+    found: httpx.URL,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    networks: Networks,
+    total_seconds: float,
+    max_bytes: int,
+    speaks_http2: bool = False,
+    certificate: bytes | None = None,
+) -> Answer:
     backend = _Backend(networks, time.monotonic() + total_seconds)
     given = {"Accept-Encoding": "identity", "User-Agent": "Belay"} | dict(headers)
     try:
@@ -158,7 +205,7 @@ def post(
                 http2=speaks_http2,
             ) as pool,
             httpx.Client(transport=_Transport(pool), trust_env=False, follow_redirects=False) as client,
-            client.stream("POST", found, content=body, headers=given, timeout=_TIMEOUT) as answer,
+            client.stream(method, found, content=body, headers=given, timeout=_TIMEOUT) as answer,
         ):
             content = b""
             for part in answer.iter_raw():

@@ -21,11 +21,20 @@ from app.context import Context
 from app.crypto import SealBroken
 from app.directories import DIRECTORIES
 from app.directories.directory import ACCOUNT_REASONS, PASSWORD_REASONS
-from app.errors import AccessDenied, InvalidGrant, MfaRequired, Refusal, TemporarilyUnavailable, Unauthorized
+from app.errors import (
+    AccessDenied,
+    InvalidGrant,
+    MfaRequired,
+    PasswordLeaked,
+    Refusal,
+    TemporarilyUnavailable,
+    Unauthorized,
+)
 from app.factors import FACTORS
 from app.factors.factor import Answer, Proof
-from app.guards import brute_force, second_factor
-from app.guards.brute_force import Attempt
+from app.guards import breached_password, password_attempt, second_factor
+from app.guards.password_attempt import Attempt
+from app.guards.protection import get_protection
 from app.guards.second_factor import Guess
 from app.passwords import FORM
 from app.policy import Allow, Challenge, Deny, Enroll, decide
@@ -49,12 +58,13 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
     ctx.facts.user_name = username[:255]
     with ctx.db.read() as conn:
         user = directory.look_up(conn, asking.realm, username)
+        protection = ctx.look_up(conn, get_protection)
     if user is not None:
         ctx.facts.user_id = user.id
 
-    attempt = brute_force.attempt_of(asking.realm, user, username, ctx.ip)
+    attempt = password_attempt.attempt_of(ctx, protection, asking.client, asking.realm, user, username)
     with directory.place(ctx, asking.realm, user):
-        brute_force.before(ctx, attempt)
+        password_attempt.before(ctx, attempt)
         try:
             found = directory.authenticate(ctx, asking.realm, user, username, password)
         except TemporarilyUnavailable as refusal:
@@ -70,6 +80,8 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         if found.user is None or not found.is_right:
             event = "fu" if found.reason == "unknown_user" else "fp"
             refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=found.reason, event=event), wrong=attempt)
+        if breached_password.found_at_login(ctx, protection.breaches, found.user, password):
+            refuse(ctx, PasswordLeaked(reason="password_leaked", event="pwd_leak"), right=attempt)
         with ctx.db.read() as conn:
             owned = tuple(authenticators.list_authenticators(conn, found.user.id))
             signers = ctx.look_up(conn, signing_keys.list_signers)
@@ -153,7 +165,11 @@ def finish(
     redeemed: Redeemed | None = None,
 ) -> TokenSet:
     """Ask the policy, then demand, refuse, or issue."""
-    match decide(standing_of(asking, person)):
+    standing = standing_of(asking, person)
+    decision = decide(standing)
+    if not isinstance(decision, Allow):
+        ctx.facts.details["policy"] = {"realm": asking.realm.name, "mode": standing.mode}
+    match decision:
         case Deny(reason):
             refuse(ctx, denial(reason), right=attempt)
         case Challenge() | Enroll() as owed:
@@ -177,9 +193,9 @@ def finish(
         return _redeem(ctx, asking, person, minted, redeemed)
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
     with _last_transaction(ctx, person, lost, attempt=attempt) as conn:
-        brute_force.succeeded(conn, asking.realm, person.user, ctx.ip, attempt)
         issue.save(conn, minted)
         audit.record(conn, ctx, ctx.facts.success_event)
+        password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
     if new_hash is not None and person.user.password_hash is not None:
         with ctx.db.write() as conn:
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
@@ -246,7 +262,7 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
             notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
         if proof.new_recovery_code is not None:
             notices.put(conn, ctx, person.user, "recovery_code_used")
-        brute_force.succeeded(conn, asking.realm, person.user, ctx.ip, None)
+        password_attempt.succeeded(conn, ctx, asking.realm, person.user, None)
         issue.save(conn, minted)
         audit.record(conn, ctx, ctx.facts.success_event)
     return minted.token_set
@@ -289,11 +305,11 @@ def demand_factor(
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
     with _last_transaction(ctx, person, lost, completes=False, attempt=attempt) as conn:
         transactions.add_transaction(conn, transaction)
-        if attempt is not None:
-            brute_force.undecided(conn, attempt)
         if new_hash and person.user.password_hash:  # now: the second step has no password to hash
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
         audit.record(conn, ctx, "mfar", refusal.reason)
+        if attempt is not None:
+            password_attempt.undecided(conn, attempt)
     refusal.recorded = True
     raise refusal
 
@@ -308,13 +324,13 @@ def refuse(
 ) -> NoReturn:
     """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `guess` in vain."""
     with ctx.db.write() as conn:
-        if wrong is not None:
-            brute_force.failed(conn, ctx, wrong)
-        if right is not None:
-            brute_force.undecided(conn, right)
         if guess is not None:
             second_factor.failed(conn, ctx, guess)
-        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason)
+        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason, refusal.details)
+        if wrong is not None:
+            password_attempt.failed(conn, ctx, wrong)
+        if right is not None:
+            password_attempt.undecided(conn, right)
     refusal.recorded = True
     raise refusal
 
@@ -333,7 +349,7 @@ def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) 
     if refusal.recorded:
         raise refusal
     with ctx.db.write() as conn:
-        brute_force.undecided(conn, attempt)
         audit.record(conn, ctx, refusal.event or "f", refusal.reason, refusal.details)
+        password_attempt.undecided(conn, attempt)
     refusal.recorded = True
     raise refusal

@@ -84,7 +84,9 @@ class Settings(BaseModel):
         None, description="Certificate chain; with BELAY_TLS_KEY the server speaks TLS."
     )
     tls_key: Path | None = Field(None, description="Private key of BELAY_TLS_CERT.")
-    trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For counts; empty: none.")
+    trusted_proxies: Networks = Field(
+        (), description="Networks whose X-Forwarded-For and Forwarded count; empty: none."
+    )
     outgoing_networks: Networks = Field(
         (),
         description="Private networks that log streams and directories may be in; empty: only the Internet.",
@@ -101,6 +103,13 @@ class Settings(BaseModel):
     push_url: str = Field(
         "",
         description="Push beside APNs and FCM: `ntfy+https://host` or `webhook+https://…`; `terminal:` prints.",
+    )
+    breach_range_url: str = Field(
+        "",
+        description="Leaked passwords: a range API, or `file:…` of `belay breaches build`; empty: no check.",
+    )
+    breach_fail_open: bool = Field(
+        False, description="While that source does not answer, let in whom it would be asked about."
     )
     keyring: Path | None = Field(
         None, description="Keys for secrets at rest; default `keyring.json` in the instance."
@@ -169,6 +178,12 @@ class Settings(BaseModel):
             for name in GATEWAYS
             if (problem := _gateway_problem(variable(name), getattr(self, name), GATEWAYS[name]))
         ]
+        source = self.breach_range_url
+        local = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+        if source and not source.startswith(("https://", "file:", *local)):
+            problems.append(
+                "BELAY_BREACH_RANGE_URL must begin with https:// or file: (http only on this machine)"
+            )
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from app.context import Server, open_server
 from tests.databases import Templates, free_port, test_settings
+from tests.making import loosen_limits
 
 BELAY = Path(sys.executable).with_name("belay")
 
@@ -199,6 +200,7 @@ def serving(
     live = Live(process, base, server, log)
     try:
         live.wait_until_ready()
+        loosen_limits(server)
         yield live
     finally:
         process.send_signal(signal.SIGTERM)

@@ -1,5 +1,6 @@
 """How tests talk: the wire's own words, over the application or over a socket."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -122,6 +123,11 @@ class Wire:
         assert answer.status_code == 200, answer.text
         assert answer.json is not None
         return dict(answer.json)
+
+
+def told(answer: Any) -> str:
+    """What an answer says, without the id by which an administrator finds its reason; each answer has its own."""
+    return re.sub(r',"error_id":"[0-9a-f]{8}-[0-9a-f]{16}"', "", str(answer.text))
 
 
 def bearer(token: str | None) -> dict[str, str]:

@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from app.accounts import people
 from app.context import Context
 from app.errors import NotPossible
+from app.guards import breached_password
+from app.guards.protection import get_protection
 from app.password_rules import Failure, PasswordRules, check, facts_of, rules_of
 from app.passwords import PasswordUnusable, normal_form
 from app.policy import effective_mode
@@ -61,7 +63,7 @@ def hash_checked(ctx: Context, realm: Realm, user: User, password: str) -> str:
     except PasswordUnusable as error:
         raise NotPossible(str(error)) from None
     with ctx.db.read() as conn:
-        rules = rules_for(ctx, conn, realm)
+        rules, breaches = rules_for(ctx, conn, realm), ctx.look_up(conn, get_protection).breaches
         earlier = (
             password_history.list_hashes(conn, user.id, rules.history_size) if rules.history_size else []
         )
@@ -74,6 +76,8 @@ def hash_checked(ctx: Context, realm: Realm, user: User, password: str) -> str:
     profile: dict[str, Any] = asdict(user)
     facts = facts_of(rules, profile)
     failure = check(rules, password, facts=facts, is_used_before=is_used_before)
+    if failure is None and breached_password.found_when_set(ctx, breaches, user, password):
+        failure = breached_password.LEAKED
     if failure is not None:
         raise PasswordRefused(failure)
     return ctx.server.passwords.hash(text)

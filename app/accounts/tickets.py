@@ -9,6 +9,7 @@ from app.accounts import passwords
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import InvalidGrant
+from app.guards import brute_force
 from app.store import realms, tickets, users
 from app.store.realms import Realm
 from app.store.tickets import Ticket
@@ -105,4 +106,18 @@ def verify_email(ctx: Context, token: str) -> Ticket:
             raise InvalidGrant(SPENT, reason="ticket_spent")
         users.update_user(conn, user.id, email_verified=True, updated_at=ctx.now)
         audit.record(conn, ctx, "sv")
+    return ticket
+
+
+def unblock(ctx: Context, token: str) -> Ticket:
+    """Forget wrong passwords because the person asks by the link of the notice; guesses at factors stay counted.
+
+    Raises InvalidGrant.
+    """
+    with ctx.db.write() as conn:
+        ticket, user, _ = open_ticket(ctx, conn, "unblock", token)
+        if not tickets.consume_ticket(conn, ticket.id, ctx.now):
+            raise InvalidGrant(SPENT, reason="ticket_spent")
+        brute_force.forget(conn, user)
+        audit.record(conn, ctx, "ublkdu", "asked_by_link")
     return ticket

@@ -57,6 +57,21 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
             "Confirm your address",
             "With this link you confirm that this is your address at {tenant}:\n\n{url}",
         ),
+        "blocked_account": (
+            "Your account has been blocked",
+            "Somebody has tried many wrong passwords for your account at {tenant}, and logins from there are blocked "
+            "now. If it was you, this link lets you try again:\n\n{url}\n\nIf not, you need not do anything.",
+        ),
+        "stolen_credentials": (
+            "Your password is known to others",
+            "The password of your account at {tenant} is on a list of passwords that were stolen from other services. "
+            "Please choose a new one, which you use nowhere else.",
+        ),
+        "factor_guessed": (
+            "Somebody knows your password",
+            "Somebody has entered the password of your account at {tenant}, and then many wrong codes. If that was not "
+            "you, choose a new password, and tell the people who run {tenant}.",
+        ),
         "enrollment_email": (
             "Add a second factor",
             "With this link you add a second factor to your account at {tenant}, once:\n\n{url}",
@@ -96,6 +111,22 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "verify_email": (
             "Adresse bestätigen",
             "Mit diesem Link bestätigen Sie, dass dies Ihre Adresse bei {tenant} ist:\n\n{url}",
+        ),
+        "blocked_account": (
+            "Ihr Konto wurde gesperrt",
+            "Jemand hat viele falsche Passwörter für Ihr Konto bei {tenant} probiert; Anmeldungen von dort sind jetzt "
+            "gesperrt. Wenn Sie das waren, hebt dieser Link die Sperre auf:\n\n{url}\n\nWenn nicht, müssen Sie nichts "
+            "tun.",
+        ),
+        "stolen_credentials": (
+            "Ihr Passwort ist anderen bekannt",
+            "Das Passwort Ihres Kontos bei {tenant} steht auf einer Liste von Passwörtern, die anderswo gestohlen "
+            "wurden. Bitte wählen Sie ein neues, das Sie nirgends sonst benutzen.",
+        ),
+        "factor_guessed": (
+            "Jemand kennt Ihr Passwort",
+            "Jemand hat das Passwort Ihres Kontos bei {tenant} eingegeben und danach viele falsche Codes. Wenn Sie das "
+            "nicht waren, wählen Sie ein neues Passwort und melden Sie es {tenant}.",
         ),
         "enrollment_email": (
             "Zweiten Faktor hinzufügen",

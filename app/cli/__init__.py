@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli import apis, clients, database, demo, keys, logs, policy, realms, server, transfer
+from app.cli import apis, breaches, clients, database, demo, keys, logs, policy, realms, server, transfer
 from app.cli.shared import Failed
 
 
@@ -33,6 +33,7 @@ for command in (
     clients.clients,
     apis.apis,
     transfer.users,
+    breaches.breaches,
     keys.keys,
     logs.logs,
 ):

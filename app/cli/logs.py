@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import click
 
-from app.cli.shared import json_option, opened, show_all, to_json
+from app.accounts import explaining
+from app.cli.shared import Failed, json_option, opened, show, show_all, to_json
 from app.store import events as rows
 from app.store.events import Event
 
@@ -86,6 +87,25 @@ def follow(
                     _print_line(event, as_json)
             seen = set(sorted(seen)[-2 * BEHIND :])
             time.sleep(POLL_SECONDS)
+
+
+@logs.command()
+@click.argument("error_id")
+@json_option
+def explain(error_id: str, as_json: bool) -> None:
+    """Say why somebody was refused: ERROR_ID is in the answer that they got."""
+    with opened() as ctx, ctx.db.read() as conn:
+        found = explaining.find(conn, error_id)
+    if not found:
+        raise Failed(f"no event belongs to {error_id}; a malformed request leaves none")
+    if as_json:
+        click.echo(to_json([_view(event) | {"explanation": explaining.explain(event)} for event in found]))
+        return
+    for event in found:
+        kept = {name: value for name, value in _view(event).items() if name in COLUMNS and value}
+        show(kept, as_json=False)
+        for sentence in explaining.explain(event):
+            click.echo(sentence)
 
 
 def _print_line(event: Event, as_json: bool) -> None:

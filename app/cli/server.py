@@ -34,6 +34,8 @@ from app.crypto import SealBroken, owner_of
 from app.directories import DIRECTORIES
 from app.directories.directory import CannotAsk
 from app.errors import Refusal
+from app.guards import breached_password
+from app.leaked_file import NoSuchFile
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
 from app.store.realms import Realm
@@ -188,7 +190,12 @@ def doctor(as_json: bool) -> None:
     server.db.dispose()
     is_local = server.settings.issuer.startswith("http://")
     note("public address", True, server.settings.issuer + (" (this machine only)" if is_local else ""))
-    note("breached passwords", True, "not checked: no source is configured")
+    try:
+        says = breached_password.describe(server)
+    except NoSuchFile as error:
+        note("breached passwords", False, str(error))
+    else:
+        note("breached passwords", True, says or "not checked: no source is configured")
     if as_json:
         show_all(found, (), True)
     else:

@@ -127,7 +127,7 @@ def _by_assertion(ctx: Context, client_id: str | None, assertion: str) -> Authen
         raise InvalidClient(BAD_ASSERTION, reason="unknown_client")
     if client_id not in (None, client.id):
         raise InvalidClient(BAD_ASSERTION, reason="assertion_for_other_client")
-    claims = _verified(assertion, keys)
+    claims = verified(assertion, keys)
     if claims is None:
         raise InvalidClient(BAD_ASSERTION, reason="assertion_signature")
     problem = _problem(ctx, claims, client.id)
@@ -152,7 +152,8 @@ def _unverified_subject(assertion: str) -> str | None:
     return subject if isinstance(subject, str) and subject.isprintable() else None
 
 
-def _verified(assertion: str, keys: list[clients.ClientKey]) -> dict[str, Any] | None:
+def verified(assertion: str, keys: list[clients.ClientKey]) -> dict[str, Any] | None:
+    """The claims, if one of these keys signed them; what they say is for the caller to look at."""
     for key in keys:
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
         try:
@@ -165,18 +166,17 @@ def _verified(assertion: str, keys: list[clients.ClientKey]) -> dict[str, Any] |
 def _problem(ctx: Context, claims: dict[str, Any], client_id: str) -> str | None:
     """The private reason why an assertion with a good signature is not good, or None."""
     now, issuer = ctx.now.timestamp(), ctx.issuer
-    audiences = claims.get("aud") if isinstance(claims.get("aud"), list) else [claims.get("aud")]
     # auth0-python names https:// even where it was told to speak http.
     accepted = {issuer, issuer.rstrip("/"), issuer + "oauth/token", f"https://{urlsplit(issuer).netloc}/"}
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
         return "assertion_subject"
-    if not any(isinstance(aud, str) and aud in accepted for aud in audiences or []):
+    if not audiences(claims) & accepted:
         return "assertion_audience"
     expires = claims.get("exp")
-    if not _is_time(expires) or expires <= now - SKEW_SECONDS or expires > now + LONGEST_SECONDS:
+    if not is_time(expires) or expires <= now - SKEW_SECONDS or expires > now + LONGEST_SECONDS:
         return "assertion_expired"
     for name in ("iat", "nbf"):
-        if name in claims and not (_is_time(claims[name]) and claims[name] <= now + SKEW_SECONDS):
+        if name in claims and not (is_time(claims[name]) and claims[name] <= now + SKEW_SECONDS):
             return "assertion_not_yet_valid"
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_CHARACTERS or not jti.isprintable():
@@ -184,5 +184,11 @@ def _problem(ctx: Context, claims: dict[str, Any], client_id: str) -> str | None
     return None
 
 
-def _is_time(value: object) -> TypeGuard[float]:
+def is_time(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e11
+
+
+def audiences(claims: dict[str, Any]) -> set[str]:
+    """One or many (RFC 7519 4.1.3)."""
+    found = claims.get("aud")
+    return {aud for aud in (found if isinstance(found, list) else [found]) if isinstance(aud, str)}

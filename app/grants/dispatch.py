@@ -1,11 +1,11 @@
 """The phases that every token request passes, in the order in which refusals may be told."""
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from app import audit
+from app.addresses import read_address
 from app.context import Context
 from app.errors import (
     AuthorizationPending,
@@ -16,7 +16,7 @@ from app.errors import (
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-from app.grants import GRANTS, client_auth
+from app.grants import GRANTS, client_auth, end_user
 from app.grants.client_auth import Authenticated
 from app.grants.grant import Grant, TokenRequest
 from app.tokens.issue import TokenSet
@@ -29,6 +29,8 @@ class Asked:
     members: Mapping[str, object]
     authorization: str | None = None
     forwarded_for: str | None = None
+    end_user: str | None = None
+    body: bytes = b""
 
 
 def exchange(ctx: Context, asked: Asked) -> TokenSet:
@@ -64,7 +66,7 @@ def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
             params[param.name] = value
         elif param.is_required:
             raise InvalidRequest(f"Missing required parameter: {param.name}", reason=f"no_{param.name}")
-    ctx = replace(ctx, ip=_end_user_ip(ctx, authenticated, asked.forwarded_for))
+    ctx = _of_end_user(ctx, authenticated, asked)
     try:
         return grant.handle(ctx, TokenRequest(grant.grant_type, client, params))
     except Refusal as refusal:
@@ -116,14 +118,22 @@ def object_member(members: Mapping[str, object], name: str) -> str | None:
     return json.dumps(value)
 
 
-def _end_user_ip(ctx: Context, authenticated: Authenticated, forwarded_for: str | None) -> str:
-    """The address that a trusted back end names for its end user, else the one the request came from.
+def _of_end_user(ctx: Context, authenticated: Authenticated, asked: Asked) -> Context:
+    """The context with the address of the end user, where the client's server names it. Raises InvalidRequest.
 
-    Only from a client that proved its secret in this request and has the setting, and only one literal address.
+    Signed, or by a bare header from a client that proved its secret in this request and has the setting; that header
+    holds one literal address, and anything else is ignored.
     """
-    if not forwarded_for or not authenticated.by_secret or not authenticated.client.trusts_forwarded_ip:
-        return ctx.ip
-    try:
-        return str(ipaddress.ip_address(forwarded_for.strip()))
-    except ValueError:
-        return ctx.ip
+    if asked.end_user:
+        found = end_user.read(ctx, authenticated.client, asked.end_user, asked.body)
+        ctx.facts.server_ip = ctx.ip
+        if found.device_id:
+            ctx.facts.details["device_id"] = found.device_id
+        return replace(ctx, ip=found.ip, user_agent=found.user_agent or ctx.user_agent)
+    if not asked.forwarded_for or not authenticated.by_secret or not authenticated.client.trusts_forwarded_ip:
+        return ctx
+    address = read_address(asked.forwarded_for.strip())
+    if address is None:
+        return ctx
+    ctx.facts.server_ip = ctx.ip
+    return replace(ctx, ip=str(address))

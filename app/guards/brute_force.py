@@ -1,28 +1,37 @@
-"""Wrong passwords in a row: ten per person (or name) and address, then nothing more is tried from there.
+"""Wrong passwords in a row: ten per person (or name) and address, then nothing more is tried from there; or per
+person alone, wherever they come from.
 
 Names that nobody has are counted like people, so that being blocked tells nothing. All spellings and aliases of one
 person share a count. Only issued tokens forgive; a right password that still owes a factor does not.
 """
 
 import hashlib
-import ipaddress
-import time
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
+from app import audit
+from app.addresses import network_of
+from app.channels import notices
 from app.context import Context
-from app.errors import TemporarilyUnavailable, TooManyAttempts, limit_headers
-from app.gate import GateFull
+from app.crypto import digest, random_id, random_token
+from app.errors import TooManyAttempts, limit_headers
+from app.guards.guard import Pending
+from app.guards.protection import BruteForce
 from app.identifiers import counting_key
 from app.store import attempts
 from app.store.realms import Realm
+from app.store.tickets import Ticket, add_ticket
 from app.store.users import User
 
-CAP = 10  # consecutive failures, Auth0's default
+CAP = 10  # consecutive failures unless an administrator set another figure
 RETRY_AFTER_SECONDS = 3600  # a hint only: the block ends by an unblock, a password change, or after 30 days
-FIRST_PAUSE_SECONDS = 0.02
+ANYWHERE = ""  # the source where failures count wherever they come from
+UNLIMITED = 2**31 - 1
+LINK_LIFETIME = timedelta(days=1)
 
 BLOCKED = (
     "Your account has been blocked after multiple consecutive login attempts. "
@@ -39,101 +48,110 @@ class Attempt:
     identity: str
     identifier: str
     ip: str
-    is_counted: bool
+    rules: BruteForce
+    user: User | None = None
 
 
 def identity_of(realm: Realm, user: User | None, username: str) -> str:
     return user.id if user else f"{realm.id}/{counting_key(username)}"
 
 
-def attempt_of(realm: Realm, user: User | None, username: str, ip: str) -> Attempt:
+def attempt_of(rules: BruteForce, realm: Realm, user: User | None, username: str, ip: str) -> Attempt:
     identity = identity_of(realm, user, username)
-    source = network_of(ip)
+    source = network_of(ip) if rules.is_per_address else ANYWHERE
     key = hashlib.sha256(f"{identity}\n{source}".encode()).hexdigest()
-    return Attempt(key, realm.id, identity, counting_key(username), source, realm.has_brute_force_protection)
+    return Attempt(key, realm.id, identity, counting_key(username), source, rules, user)
 
 
-def before(ctx: Context, attempt: Attempt) -> None:
-    """Count the attempt, or refuse it. Raises TooManyAttempts, TemporarilyUnavailable.
+def reserve(conn: Connection, ctx: Context, attempt: Attempt) -> None:
+    """Count the attempt, in the transaction of all guards. Raises Pending, TooManyAttempts.
 
-    Attempts that others are making at this moment count until they are decided, but they are waited for: valid
-    logins in parallel must not lock each other out.
+    Attempts that others are making at this moment count until they are decided.
     """
-    if not attempt.is_counted:
+    rules = attempt.rules
+    if attempts.reserve_password_attempt(
+        conn,
+        key=attempt.key,
+        realm_id=attempt.realm_id,
+        identity=attempt.identity,
+        identifier=attempt.identifier,
+        ip=attempt.ip,
+        cap=rules.cap if rules.blocks else UNLIMITED,
+        now=ctx.now,
+    ):
         return
-    while not _reserve(ctx, attempt):
-        known = _look(ctx, attempt)
-        if known.failures < CAP <= known.failures + known.pending:
-            known = _wait(ctx, attempt)
-        if known.failures >= CAP:
-            headers = limit_headers(ctx.now, limit=CAP, retry_after_seconds=RETRY_AFTER_SECONDS)
-            raise TooManyAttempts(BLOCKED, reason="brute_force", event="limit_wc", headers=headers)
+    known = attempts.find_password_attempts(conn, attempt.key, ctx.now)
+    if known.failures < rules.cap:
+        raise Pending
+    raise TooManyAttempts(
+        BLOCKED,
+        reason="brute_force",
+        event="limit_wc",
+        headers=limit_headers(ctx.now, limit=rules.cap, retry_after_seconds=RETRY_AFTER_SECONDS),
+        details={"limit": _limit(attempt, known.failures)},
+    )
 
 
-def _wait(ctx: Context, attempt: Attempt) -> attempts.Attempts:
-    """Until what others are trying is decided. Raises TemporarilyUnavailable."""
-    waited = 0.0
-    try:
-        with ctx.server.gate.waiting():
-            while waited < ctx.settings.hash_wait_seconds:
-                # Longer from time to time: a crowd that waits for one person must not become the load itself.
-                pause = min(0.2, FIRST_PAUSE_SECONDS + waited / 4)
-                time.sleep(pause)
-                waited += pause
-                known = _look(ctx, attempt)
-                if known.failures >= CAP or known.failures + known.pending < CAP:
-                    return known
-    except GateFull:
-        pass
-    raise TemporarilyUnavailable(reason="attempts_pending")
+def _limit(attempt: Attempt, failures: int) -> dict[str, object]:
+    return {
+        "identifier": attempt.identifier,
+        "source": attempt.ip or "any",
+        "count": failures,
+        "max": attempt.rules.cap,
+    }
 
 
-def _reserve(ctx: Context, attempt: Attempt) -> bool:
-    with ctx.db.write() as conn:
-        return attempts.reserve_password_attempt(
-            conn,
-            key=attempt.key,
-            realm_id=attempt.realm_id,
-            identity=attempt.identity,
-            identifier=attempt.identifier,
-            ip=attempt.ip,
-            cap=CAP,
-            now=ctx.now,
-        )
-
-
-def _look(ctx: Context, attempt: Attempt) -> attempts.Attempts:
-    with ctx.db.read() as conn:
-        return attempts.find_password_attempts(conn, attempt.key, ctx.now)
+def is_pending(conn: Connection, ctx: Context, attempt: Attempt) -> bool:
+    known = attempts.find_password_attempts(conn, attempt.key, ctx.now)
+    return attempt.rules.blocks and known.failures < attempt.rules.cap <= known.failures + known.pending
 
 
 def failed(conn: Connection, ctx: Context, attempt: Attempt) -> None:
-    if attempt.is_counted:
-        attempts.fail_password_attempt(conn, attempt.key, ctx.now)
+    """It counts for good. The one that reaches the threshold keeps its own answer, and the person is told."""
+    rules = attempt.rules
+    failures = attempts.fail_password_attempt(conn, attempt.key, ctx.now)
+    if failures != rules.cap:
+        return
+    if not rules.blocks:
+        audit.record(conn, ctx, "limit_wc", "monitored", {"limit": _limit(attempt, failures)})
+    elif rules.notifies and attempt.user is not None:
+        _tell(conn, ctx, attempt.user)
+
+
+def _tell(conn: Connection, ctx: Context, user: User) -> None:
+    """Once a block, at an address that is known to be theirs, with a link that ends it."""
+    if not user.email_verified:
+        return
+    token = random_token()
+    id, expires_at = f"tkt_{random_id(22)}", ctx.now + LINK_LIFETIME
+    ticket = Ticket(id, digest(token), "unblock", user.id, ctx.now, expires_at, {"email": user.email})
+    with suppress(IntegrityError), conn.begin_nested():  # nobody is told who was deleted meanwhile
+        if notices.put(conn, ctx, user, "blocked_account", url=f"{ctx.issuer}ticket/unblock?ticket={token}"):
+            add_ticket(conn, ticket, voids=False)
 
 
 def undecided(conn: Connection, attempt: Attempt) -> None:
     """Right so far, or never looked at: the attempt is taken back, earlier failures stay."""
-    if attempt.is_counted:
-        attempts.release_password_attempt(conn, attempt.key)
+    attempts.release_password_attempt(conn, attempt.key)
 
 
-def succeeded(conn: Connection, realm: Realm, user: User, ip: str, attempt: Attempt | None) -> None:
-    """Tokens are issued to this person from this address, in the step of the password (`attempt`) or a later one."""
-    if not realm.has_brute_force_protection:
-        return
-    if attempt is not None:
+def succeeded(conn: Connection, attempt: Attempt, *, is_reserved: bool) -> None:
+    """Tokens are issued to this person from this address, in the step of the password or in a later one."""
+    if is_reserved:
         attempts.succeed_password_attempt(conn, attempt.key)
     else:
-        attempts.clear_password_failures(conn, attempt_of(realm, user, "", ip).key)
+        attempts.clear_password_failures(conn, attempt.key)
 
 
 def list_blocks(
-    conn: Connection, realm: Realm, user: User | None, username: str, now: datetime
+    conn: Connection, rules: BruteForce, realm: Realm, user: User | None, username: str, now: datetime
 ) -> list[attempts.Block]:
     """From where nothing more is tried, for a person or a name that nobody has."""
-    found = attempts.list_blocks(conn, identity_of(realm, None, username), CAP, now)
-    return found + (attempts.list_blocks(conn, user.id, CAP, now) if user is not None else [])
+    if not rules.is_enabled or not rules.blocks:
+        return []
+    identities = [identity_of(realm, None, username), *([user.id] if user is not None else [])]
+    found = [block for one in identities for block in attempts.list_blocks(conn, one, rules.cap, now)]
+    return [block for block in found if (block.ip != ANYWHERE) == rules.is_per_address]
 
 
 def unblock(conn: Connection, realm: Realm, user: User | None, username: str) -> int:
@@ -148,16 +166,3 @@ def unblock(conn: Connection, realm: Realm, user: User | None, username: str) ->
 def forget(conn: Connection, user: User) -> None:
     """A changed password begins with no failures."""
     attempts.remove_password_attempts(conn, user.id)
-
-
-def network_of(ip: str) -> str:
-    """An IPv6 customer has a /64 to guess from: it counts as one address."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return ip
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

@@ -6,16 +6,21 @@ three valid codes in a million that is at most 1.5e-4 for a guesser until an adm
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
+from app.channels import notices
 from app.context import Context
 from app.errors import InvalidRequest, limit_headers
-from app.store import attempts, authenticators
+from app.store import attempts, authenticators, buckets
 from app.store.authenticators import Authenticator
+from app.store.users import find_user
 
 BUCKET_SIZE = 10
+DAY_SECONDS = 86400.0
 REFILL_SECONDS = 360.0  # one guess comes back; a success gives back its own and never an earlier one
 
 TOO_MANY = "Too many failed codes. Wait for some minutes before retrying."
@@ -45,10 +50,27 @@ def before(
         if wait is None and not open_ids:
             authenticators.disable_exhausted(conn, [a.id for a in candidates], ctx.now)
             wait = REFILL_SECONDS
+        if wait is not None:
+            _tell(conn, ctx, user_id)
     if wait is not None:
+        details: dict[str, object] = {
+            "limit": {"max": BUCKET_SIZE, "then_one_each_seconds": REFILL_SECONDS, "wait_seconds": int(wait)}
+        }
         headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
-        raise InvalidRequest(TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers)
+        raise InvalidRequest(
+            TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers, details=details
+        )
     return Guess(user_id, tuple(a for a in candidates if a.id in open_ids))
+
+
+def _tell(conn: Connection, ctx: Context, user_id: str) -> None:
+    """Whoever guesses at a second factor has the password already: its owner should know, once a day."""
+    key = f"notice/guess/{user_id}"
+    if buckets.spend(conn, key, size=1, refill_seconds=DAY_SECONDS, now=ctx.now) is None:
+        user = find_user(conn, user_id)
+        if user is not None:
+            with suppress(IntegrityError), conn.begin_nested():  # nobody is told who was deleted meanwhile
+                notices.put(conn, ctx, user, "factor_guessed")
 
 
 def failed(conn: Connection, ctx: Context, guess: Guess) -> None:

@@ -12,12 +12,12 @@ from datetime import timedelta
 import phonenumbers
 from sqlalchemy import Connection
 
+from app.addresses import network_of
 from app.channels import CHANNELS
 from app.context import Context
 from app.crypto import digest
 from app.errors import InvalidRequest, limit_headers
 from app.guards import pushes
-from app.guards.brute_force import network_of
 from app.store import buckets
 from app.store.authenticators import Authenticator
 from app.store.challenges import count_unanswered

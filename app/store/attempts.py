@@ -78,7 +78,9 @@ _RESERVE = _insert.on_conflict_do_update(
 _LOOK = select(_P.failures, _P.pending, _P.reserved_at).where(_P.key == bindparam("attempt_key"))
 _one_less = case((_P.pending > 0, _P.pending - 1), else_=0)
 _of_key = update(password_attempts).where(_P.key == bindparam("attempt_key"))
-_FAIL = _of_key.values(failures=_P.failures + 1, pending=_one_less, failed_at=bindparam("at"))
+_FAIL = _of_key.values(failures=_P.failures + 1, pending=_one_less, failed_at=bindparam("at")).returning(
+    _P.failures
+)
 _RELEASE = _of_key.values(pending=_one_less)
 _CLEAR = _of_key.values(failures=0)
 _SUCCEED = _of_key.values(failures=0, pending=_one_less)
@@ -122,8 +124,9 @@ def find_password_attempts(conn: Connection, key: str, now: datetime) -> Attempt
     return Attempts(row.failures, row.pending)
 
 
-def fail_password_attempt(conn: Connection, key: str, now: datetime) -> None:
-    conn.execute(_FAIL, {"attempt_key": key, "at": now})
+def fail_password_attempt(conn: Connection, key: str, now: datetime) -> int:
+    """Returns how many there are now; none where somebody has forgotten them meanwhile."""
+    return int(conn.execute(_FAIL, {"attempt_key": key, "at": now}).scalar() or 0)
 
 
 def release_password_attempt(conn: Connection, key: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     JSON,
@@ -100,6 +100,11 @@ def list_events(
         return [value_of(Event, row) for row in rows]
     rows = conn.execute(found.order_by(events.c.id.desc()).limit(limit))
     return [value_of(Event, row) for row in reversed(rows.all())]
+
+
+def list_events_of_second(conn: Connection, second: datetime, *, limit: int) -> list[Event]:
+    of_second = (events.c.at >= second) & (events.c.at < second + timedelta(seconds=1))
+    return [value_of(Event, row) for row in conn.execute(select(events).where(of_second).limit(limit))]
 
 
 Condition = ColumnElement[bool]

@@ -40,7 +40,7 @@ class Ticket:
     id: str
     token_digest: str = field(repr=False)
     kind: str
-    """`password`, `verification` or `enrollment`."""
+    """`password`, `verification`, `enrollment` or `unblock`."""
     user_id: str
     created_at: datetime
     expires_at: datetime

@@ -7,6 +7,8 @@ import logging
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from app import audit
+from app.context import Context
 from app.errors import (
     InvalidRequest,
     InvalidToken,
@@ -50,13 +52,19 @@ def _management_shape(refusal: Refusal) -> dict[str, object]:
     return shape | ({"errorCode": refusal.reason} if refusal.reason else {}) | refusal.extras
 
 
+def error_id() -> dict[str, object]:
+    """By what an administrator finds the reason of a refusal."""
+    ctx: Context | None = g.get("ctx")
+    return {"error_id": audit.error_id(ctx.now, ctx.request_id)} if ctx is not None else {}
+
+
 def refuse(refusal: Refusal) -> Response:
     g.outcome = f"{refusal.error}:{refusal.reason}"
     if request.path.startswith((MANAGEMENT, GUARDIAN)):
-        response = answer(_management_shape(refusal), status=refusal.status)
+        response = answer(_management_shape(refusal) | error_id(), status=refusal.status)
         response.headers.extend(refusal.headers)
         return response
-    body = {"error": refusal.error, "error_description": refusal.description} | refusal.extras
+    body = {"error": refusal.error, "error_description": refusal.description} | refusal.extras | error_id()
     media_type = JSON_BARE if request.path == "/oauth/token" else JSON_UTF8
     response = answer(body, status=refusal.status, media_type=media_type)
     response.headers.extend(refusal.headers)

@@ -17,17 +17,24 @@ MAX_DEPTH = 20
 _UNCLEAN = re.compile("[\0\ud800-\udfff]")
 
 
-def read_members() -> dict[str, object]:
-    """The members of the body. Raises InvalidRequest.
-
-    A name that comes twice is refused (RFC 6749 3.2): two readers would pick different ones.
-    """
+def read_raw() -> bytes:
+    """The body as it came. Raises InvalidRequest."""
     # A declared length is believed before the bytes are read; without one the reader itself stops.
     if (request.content_length or 0) > MAX_BYTES:
         raise _too_large()
     raw = request.stream.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise _too_large()
+    return raw
+
+
+def read_members(raw: bytes | None = None) -> dict[str, object]:
+    """The members of the body. Raises InvalidRequest.
+
+    A name that comes twice is refused (RFC 6749 3.2): two readers would pick different ones.
+    """
+    if raw is None:
+        raw = read_raw()
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if charset not in ("utf-8", "utf8"):
         raise InvalidRequest("The body must be UTF-8.", reason="charset")

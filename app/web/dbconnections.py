@@ -9,12 +9,13 @@ from app.accounts import passwords, tickets
 from app.accounts.passwords import PasswordRefused
 from app.channels import notices
 from app.context import Context
-from app.errors import Conflict, InvalidRequest, NotPossible
-from app.grants.dispatch import text_member
+from app.errors import Conflict, InvalidRequest, NotPossible, TooManyAttempts
+from app.grants.dispatch import record_refusal, text_member
+from app.guards import ip_throttle
 from app.store import clients, realms, users
 from app.store.clients import Client
 from app.store.realms import Realm
-from app.web.answers import answer
+from app.web.answers import answer, error_id
 from app.web.body import read_members
 from app.web.lifecycle import context
 
@@ -29,7 +30,7 @@ MAX_NAME, MAX_VALUE = 100, 500
 
 def _legacy(name: str, code: str, description: object, **more: object) -> Response:
     """The shape of these two endpoints' refusals, older than all others."""
-    body = {"name": name, "code": code, "description": description, "statusCode": 400} | more
+    body = {"name": name, "code": code, "description": description, "statusCode": 400} | more | error_id()
     return answer({key: value for key, value in body.items() if value is not None}, status=400)
 
 
@@ -80,6 +81,9 @@ def signup() -> Response:
     except NotPossible as refusal:
         _record(ctx, "fs", "cannot_be")
         return _legacy("BadRequestError", "invalid_signup", refusal.description)
+    except TooManyAttempts as refusal:
+        record_refusal(ctx, refusal)
+        raise
 
 
 def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
@@ -111,6 +115,7 @@ def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
     ctx.facts.user_name = profile["email"] or profile["username"] or profile["phone_number"]
     metadata = _metadata(members)
     user = accounts.with_defaults(accounts.new_user(realm, ctx.now, user_metadata=metadata, **profile))
+    ip_throttle.before_signup(ctx)
     # Hashed whether or not the name is taken: the time must not tell.
     password_hash = passwords.hash_checked(ctx, realm, user, password)
     with ctx.db.write() as conn:

@@ -1,6 +1,5 @@
 """What every request passes on its way in and out: its context, its headers, its line in the log."""
 
-import ipaddress
 import mmap
 import re
 import secrets
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING
 import structlog
 from flask import Flask, Response, current_app, g, request
 
+from app.addresses import end_user_address
 from app.channels.wording import LANGUAGES
 from app.context import Context, Server
 from app.errors import TemporarilyUnavailable
 from app.gate import Gate
-from app.settings import Settings
 from app.web.body import MAX_BYTES, MAX_MANAGEMENT_BYTES
 
 if TYPE_CHECKING:
@@ -101,8 +100,11 @@ def _begin() -> None:
     g.ctx = Context(
         server=server(),
         now=datetime.now(UTC),
-        ip=client_ip(
-            server().settings, request.remote_addr or "", request.headers.getlist("X-Forwarded-For")
+        ip=end_user_address(
+            server().settings.trusted_proxies,
+            request.remote_addr or "",
+            request.headers.getlist("X-Forwarded-For"),
+            request.headers.getlist("Forwarded"),
         ),
         user_agent=request.headers.get("User-Agent", ""),
         language=_language(),
@@ -116,29 +118,6 @@ def _language() -> str:
     if asked in LANGUAGES:
         return asked
     return request.accept_languages.best_match(LANGUAGES) or "en"
-
-
-def client_ip(settings: Settings, peer: str, forwarded: list[str]) -> str:
-    """The socket's peer, or behind listed proxies the right-most hop that is not one of them.
-
-    An unreadable hop ends the walk: what stands left of it was written by whoever wrote it.
-    """
-    address = peer
-    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
-    while hops and _is_trusted(settings, address):
-        try:
-            address = str(ipaddress.ip_address(hops.pop()))
-        except ValueError:
-            break
-    return address
-
-
-def _is_trusted(settings: Settings, address: str) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(found in network for network in settings.trusted_proxies)
 
 
 def _end(response: Response) -> Response:

@@ -5,23 +5,26 @@ from dataclasses import fields
 from flask import Blueprint, Response, request
 
 from app.errors import AccessDenied, InsufficientScope, InvalidClient, InvalidRequest, InvalidToken
-from app.grants import revocation
+from app.grants import end_user, revocation
 from app.grants.dispatch import Asked, exchange, identify, record_refusal, text_member
 from app.tokens import access, identity
 from app.tokens.issue import TokenSet
 from app.web.answers import JSON_BARE, answer
 from app.web.bearer import bearer_token, unauthorized
-from app.web.body import read_members
+from app.web.body import read_members, read_raw
 from app.web.lifecycle import context
 
 blueprint = Blueprint("oauth", __name__)
 
 
 def asked() -> Asked:
+    body = read_raw()
     return Asked(
-        members=read_members(),
+        members=read_members(body),
         authorization=request.headers.get("Authorization"),
         forwarded_for=request.headers.get("auth0-forwarded-for"),
+        end_user=request.headers.get(end_user.HEADER),
+        body=body,
     )
 
 

@@ -31,6 +31,7 @@ ERROR: Schema = {
     "properties": {
         "error": {"type": "string"},
         "error_description": {"type": "string"},
+        "error_id": {"type": "string", "description": "By what an administrator finds the reason."},
         "error_uri": {"type": "string"},
         "mfa_token": {
             "type": "string",
@@ -180,7 +181,7 @@ _LEGACY: Schema = {
         "description": REFUSALS[status],
         "content": {"application/json": {"schema": JSON_OBJECT}},
     }
-    for status in (400, 413, 503)
+    for status in (400, 413, 429, 503)
 }
 
 
@@ -304,7 +305,7 @@ def _paths() -> Schema:
                 "get": _page_operation(f"The page behind a {kind} ticket"),
                 "post": _page_operation(f"Use a {kind} ticket"),
             }
-            for kind in ("password", "verification", "enrollment")
+            for kind in ("password", "verification", "enrollment", "unblock")
         },
         "/healthz": {"get": _operation("The process lives", _ok("Yes.", JSON_OBJECT), ())},
         "/readyz": {

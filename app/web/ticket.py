@@ -25,10 +25,12 @@ MAX_TOKEN = 200
 TITLES = {
     "password": "New password",
     "verification": "Confirm your address",
+    "unblock": "Log in again",
 }
 DONE = {
     "password": "Your password is set. You can log in with it now.",
     "verification": "Thank you, your address is confirmed.",
+    "unblock": "You can log in again.",
 }
 DIFFERENT = "The two passwords are not the same."
 
@@ -130,3 +132,16 @@ def verify() -> Response:
         return _finished("verification", tickets.verify_email(context(), members_of_form()("ticket")))
     except Refusal as refusal:
         return _refusal("verification", refusal)
+
+
+@blueprint.get("/unblock")
+def show_unblock() -> Response:
+    return _shown("unblock")
+
+
+@blueprint.post("/unblock")
+def unblock() -> Response:
+    try:
+        return _finished("unblock", tickets.unblock(context(), members_of_form()("ticket")))
+    except Refusal as refusal:
+        return _refusal("unblock", refusal)

@@ -238,3 +238,18 @@ def test_it_runs_as_a_module_of_any_wsgi_server() -> None:
     script = "import app; print(app.create_app.__name__)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "create_app"
+
+
+def test_a_list_of_leaked_passwords_becomes_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(
+        "password\n" + "5BAA61E4C9B93F3F0682250B6CF8331B7EE68FD8:9\n" + "letmein\n"
+    )
+    done = run("breaches", "build", "list", "leaks")
+    assert done.stdout == "leaks: 2 leaked passwords\n"
+    assert run("breaches", "build", "-", "other", stdin="one\ntwo\n").stdout == "other: 2 leaked passwords\n"
+    (tmp_path / "folder").mkdir()
+    run("breaches", "build", "list", "nowhere/leaks", code=1)
+    (tmp_path / "other").write_bytes(b"broken")
+    run("db", "upgrade")
+    assert "a file of 2" in run("doctor", BELAY_BREACH_RANGE_URL="file:leaks").stdout
+    assert "not made by" in run("doctor", BELAY_BREACH_RANGE_URL="file:other", code=4).stdout

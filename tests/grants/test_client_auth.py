@@ -37,7 +37,7 @@ from tests.jose import (
 )
 from tests.live import Live, form_request, serving
 from tests.making import APP_SECRET, MALLORY_SECRET, PASSWORD, Cast, now
-from tests.wire import APP, Wire, refused
+from tests.wire import APP, Wire, refused, told
 
 PATHS = ("/oauth/token", "/oauth/revoke", "/mfa/challenge")
 ALGORITHMS = ("RS256", "RS384", "PS256")
@@ -66,7 +66,7 @@ def proven(answer: TestResponse) -> bool:
 def not_proven(answer: TestResponse, *, by_basic: bool = False) -> None:
     assert answer.status_code == 401, answer.text
     assert answer.json is not None and answer.json["error"] in ("access_denied", "invalid_client")
-    assert set(answer.json) == {"error", "error_description"}
+    assert set(answer.json) == {"error", "error_description", "error_id"}
     assert answer.headers.get("WWW-Authenticate", "").startswith("Basic realm=") is by_basic
 
 
@@ -108,10 +108,10 @@ def test_unknown_and_wrong_are_one_answer(wire: Wire, server: Server, cast: Cast
     for name, secret in product(names, secrets):
         answer = ask(wire, path, {"client_id": name, "client_secret": secret})
         not_proven(answer)
-        heard.add(answer.text)
+        heard.add(told(answer))
         answer = ask(wire, path, {}, basic(quote_plus(name), quote_plus(secret)))
         not_proven(answer, by_basic=True)
-        heard.add(answer.text)
+        heard.add(told(answer))
     not_proven(ask(wire, path, {"client_id": "gone", "client_secret": "g" * 40}))
     assert len(heard) == 1, heard
 

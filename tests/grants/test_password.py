@@ -8,7 +8,7 @@ from app.context import Context, open_server
 from app.store import clients, realms, tenant
 from tests import making
 from tests.making import API, PASSWORD, Cast
-from tests.wire import PASSWORD_REALM, Wire, refused
+from tests.wire import PASSWORD_REALM, Wire, refused, told
 
 WRONG = (403, "invalid_grant", "Wrong email or password.")
 
@@ -21,7 +21,7 @@ def test_wrong_password_and_unknown_user_are_one_answer(wire: Wire, cast: Cast) 
     answers = [bob(wire, password="wrong"), wire.password("nobody@example.com"), wire.password("a b\x01c")]
     for answer in answers:
         refused(answer, *WRONG)
-    assert len({answer.data for answer in answers}) == 1
+    assert len({told(answer) for answer in answers}) == 1
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,18 @@ def test_ten_guesses_then_one_each_six_minutes(wire: Wire, cast: Cast, clock: Fr
     wire.ok(wire.otp(wire.mfa_token(), code_of(cast.alice_totp)))
 
 
+def test_who_guesses_has_the_password_and_its_owner_is_told_once_a_day(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    guess(wire, 10)
+    assert wire.messages() == []
+    token = wire.mfa_token()
+    for _ in range(3):
+        refused(wire.otp(token, "000000"), *TOO_MANY)
+    (message,) = wire.messages()
+    assert message.destination == "alice@example.com" and "knows your password" in message.subject
+
+
 def test_a_success_does_not_refill_the_bucket(wire: Wire, cast: Cast, clock: FrozenDateTimeFactory) -> None:
     guess(wire, 9)
     wire.ok(wire.otp(wire.mfa_token(), code_of(cast.alice_totp)))

@@ -107,7 +107,13 @@ def outcome_of(event: Event) -> str:
     """In a word, what the event says that the client was told."""
     if event.type == "mfar":
         return "owed"
-    if event.type in ("limit_wc", "gd_otp_rate_limit_exceed", "gd_recovery_rate_limit_exceed"):
+    if event.type in (
+        "limit_wc",
+        "limit_mu",
+        "limit_sul",
+        "gd_otp_rate_limit_exceed",
+        "gd_recovery_rate_limit_exceed",
+    ):
         return "limited"
     if event.reason in ("hashing_gate_full", "attempts_pending"):
         return "unavailable"

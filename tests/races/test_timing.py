@@ -20,6 +20,7 @@ from tests.evidence import report, size
 from tests.live import BELAY, Answer, Live, serving
 from tests.making import Cast, now
 from tests.races.load import login, password_request
+from tests.wire import told
 
 pytestmark = pytest.mark.races
 
@@ -36,7 +37,7 @@ def context(live: Live) -> Context:
 
 def canonical(answer: Answer) -> tuple[int, tuple[tuple[str, str], ...], str]:
     headers = sorted((name, value) for name, value in answer.headers.items() if name not in VARYING)
-    return answer.status, tuple(headers), answer.text
+    return answer.status, tuple(headers), told(answer)
 
 
 @pytest.fixture(scope="module")

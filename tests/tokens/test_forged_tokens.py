@@ -26,7 +26,7 @@ from tests.conftest import NOON
 from tests.evidence import report
 from tests.jose import GONE, ISSUER, NOW, b64, changed, dumps, private_key, private_pem, public_jwk, token_of
 from tests.making import API, APP_SECRET, Cast, grant_scopes, make_api
-from tests.wire import FULL, Wire, code_of
+from tests.wire import FULL, Wire, code_of, told
 
 USERINFO, MFA = ISSUER + "userinfo", ISSUER + "mfa/"
 MFA_SCOPE = "enroll read:authenticators remove:authenticators"
@@ -660,7 +660,7 @@ def answers_of(wire: Wire, path: str, tokens: dict[str, str]) -> dict[str, tuple
     for name, token in tokens.items():
         header = {"HTTP_AUTHORIZATION": f"Bearer {token}".encode("utf-8", "surrogatepass").decode("latin-1")}
         answer = wire.client.get(path, environ_overrides=header)
-        heard[name] = answer.status_code, answer.text + answer.headers.get("WWW-Authenticate", "")
+        heard[name] = answer.status_code, told(answer) + answer.headers.get("WWW-Authenticate", "")
     return heard
 
 
@@ -726,7 +726,7 @@ def test_no_forgery_is_an_mfa_token(wire: Wire, cast: Cast, for_mfa: Forge, port
             continue  # refused before anybody asks what it is
         answer = wire.otp(token, code)
         # A token that was valid once may be told apart, because that is what a client needs to know.
-        (expired if "is expired" in answer.text else heard)[name] = answer.status_code, answer.text
+        (expired if "is expired" in answer.text else heard)[name] = answer.status_code, told(answer)
     all_alike(heard, 403, '{"error":"invalid_grant","error_description":"Malformed mfa_token"}')
     all_alike(expired, 403, '{"error":"expired_token","error_description":"mfa_token is expired"}')
     assert set(expired) == {f"exp {moment}" for moment in (-1, 0, NOW, NOW - 1, NOW - 10**6, -(10**20))}
@@ -758,9 +758,9 @@ def test_real_tokens_open_only_their_own_door(
     clock.tick(30)
     for token in (*wrong.values(), full["access_token"], opaque):
         answer = wire.otp(token, code_of(cast.alice_totp))
-        assert (answer.status_code, answer.json) == (
+        assert (answer.status_code, told(answer)) == (
             403,
-            {"error": "invalid_grant", "error_description": "Malformed mfa_token"},
+            '{"error":"invalid_grant","error_description":"Malformed mfa_token"}',
         )
     for path, token in (
         ("/userinfo", full["access_token"]),

@@ -22,7 +22,7 @@ from tests import making
 from tests.conftest import NOON
 from tests.evidence import report, size
 from tests.making import API, CAROLS_PASSWORD, MALLORY_SECRET, Cast
-from tests.wire import APP, FULL, PHONE_APP, Wire, bearer, code_of, refused
+from tests.wire import APP, FULL, PHONE_APP, Wire, bearer, code_of, refused, told
 
 MFA = "http://127.0.0.1:8000/mfa/"
 SCOPE = "enroll read:authenticators remove:authenticators"
@@ -116,7 +116,7 @@ def test_an_mfa_token_opens_nothing_but_the_second_step(wire: Wire, server: Serv
     sealed = wire.mfa_token(**FULL)
     userinfo = wire.get("/userinfo", sealed)
     refused(userinfo, 401, "invalid_token", "Unauthorized")
-    assert userinfo.text == wire.get("/userinfo", "nobody's").text
+    assert told(userinfo) == told(wire.get("/userinfo", "nobody's"))
     refused(wire.refresh(sealed), 403, "invalid_grant", "Unknown or invalid refresh token.")
     for found in ids_of(server, cast.alice):
         no_bearer(wire.delete(found, sealed))
@@ -391,10 +391,10 @@ def test_foreign_authenticators_look_missing(
     for found in tried:
         answer = wire.delete(found, token)
         refused(answer, 404, "not_found")
-        removals.add(answer.text)
+        removals.add(told(answer))
         answer = challenge(wire, sealed, authenticator_id=found)
         refused(answer, 403, "invalid_grant")
-        challenges.add(answer.text)
+        challenges.add(told(answer))
     assert len(removals) == len(challenges) == 1
     assert (
         ids_of(server, cast.alice) == mine

@@ -29,7 +29,7 @@ from tests.databases import KINDS, Templates
 from tests.evidence import report, size
 from tests.live import Live, raw_request, serving
 from tests.making import API, APP_SECRET, PASSWORD, Cast, grant_scopes
-from tests.wire import APP, Wire, bearer, code_of
+from tests.wire import APP, Wire, bearer, code_of, told
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -61,7 +61,9 @@ def malformed(answer: TestResponse) -> None:
     assert answer.status_code in (400, 413), answer.status
 
 
-_COUNTED = [table for name, table in metadata.tables.items() if name not in ("events", "password_attempts")]
+_COUNTED = [
+    table for name, table in metadata.tables.items() if name not in ("events", "password_attempts", "buckets")
+]
 _COUNTS = select(*(select(func.count()).select_from(t).scalar_subquery().label(t.name) for t in _COUNTED))
 
 
@@ -232,7 +234,7 @@ def test_a_body_has_a_limited_number_of_members(wire: Wire, server: Server, cast
         allowed = wire.client.post(path, data="&".join(fields[:MAX_MEMBERS]), content_type=FORM)
         assert "form" not in allowed.text, allowed.text
         as_json = wire.client.post(path, json=dict.fromkeys(fields[:MAX_MEMBERS], "x"))
-        assert as_json.text == allowed.text
+        assert told(as_json) == told(allowed)
 
 
 # --- values where strings belong -----------------------------------------------------------------------------------
@@ -349,7 +351,7 @@ def test_null_and_empty_are_absent(wire: Wire, server: Server, cast: Cast, grant
         for value in ("", None):
             answers.append(wire.post_json("/oauth/token", **(without | {param.name: value})))
         answers.append(wire.post("/oauth/token", **(without | {param.name: ""})))
-        texts = {(answer.status_code, answer.text) for answer in answers}
+        texts = {(answer.status_code, told(answer)) for answer in answers}
         assert len(texts) == 1 and f"Missing required parameter: {param.name}" in answers[0].text, texts
     optional = {param.name for param in grant.params if not param.is_required} - {"audience"}
     absent = good | dict.fromkeys(optional | {"client_assertion", "client_assertion_type"}, None)
@@ -580,6 +582,7 @@ def must_fail(media_type: str, fields: dict[str, Value]) -> bool:
 def test_every_pair_of_values_is_answered(wire: Wire, server: Server, cast: Cast) -> None:
     with server.db.write() as conn:  # a blocked account would answer everything alike
         realms.update_realm(conn, cast.staff.id, has_brute_force_protection=False)
+    making.loosen_limits(server)
     tried, succeeded, before = 0, 0, row_counts(server)
     for media_type, fields in cases(size(4, 60)):
         answer = wire.client.post("/oauth/token", data=written(media_type, fields), content_type=media_type)

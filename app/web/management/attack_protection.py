@@ -1,10 +1,11 @@
 """`/attack-protection`: settings of the guards."""
 
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from app.guards.protection import BREACHES, BRUTE_FORCE, DEFAULTS, LOGIN_LIMIT, THROTTLING
 from app.web.management.operation import Operation
 from app.web.management.schema import Body, Lenient
 from app.web.management.setting import Setting, operations_of
@@ -24,12 +25,20 @@ def _is_network(text: str) -> str:
 Networks = Annotated[list[Annotated[str, AfterValidator(_is_network)]], Field(max_length=100)]
 
 
+class LoginLimit(Body):
+    """Logins of one person from one address: our extension, shown where it was set."""
+
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = LOGIN_LIMIT["burst"]
+    per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = LOGIN_LIMIT["per_minute"]
+
+
 class BruteForce(Body):
     enabled: bool | None = None
     shields: list[Literal["block", "user_notification"]] | None = None
     mode: Literal["count_per_identifier_and_ip", "count_per_identifier"] | None = None
     allowlist: Networks | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+    login_limit: LoginLimit | None = None
 
 
 class LoginStage(Body):
@@ -55,12 +64,21 @@ class Throttling(Body):
     stage: ThrottleStages | None = None
 
 
+class BreachStage(Lenient):
+    shields: list[Literal["block", "admin_notification"]] | None = None
+
+
+class BreachStages(Lenient):
+    pre_user_registration: BreachStage | None = Field(None, alias="pre-user-registration")
+    pre_change_password: BreachStage | None = Field(None, alias="pre-change-password")
+
+
 class BreachedPasswords(Lenient):
     enabled: bool | None = None
     shields: list[Literal["block", "user_notification", "admin_notification"]] | None = None
     admin_notification_frequency: list[Literal["immediately", "daily", "weekly", "monthly"]] | None = None
     method: Literal["standard", "enhanced"] | None = None
-    stage: dict[str, Any] | None = None
+    stage: BreachStages | None = None
 
 
 CAPTCHA_SECRETS = (
@@ -72,45 +90,24 @@ CAPTCHA_SECRETS = (
 )
 SETTINGS = (
     Setting(
-        "/attack-protection/brute-force-protection",
+        f"/{BRUTE_FORCE}",
         BruteForce,
         SCOPES,
-        {
-            "enabled": True,
-            "shields": ["block", "user_notification"],
-            "mode": "count_per_identifier_and_ip",
-            "allowlist": [],
-            "max_attempts": 10,
-        },
+        DEFAULTS[BRUTE_FORCE],
         METHODS,
     ),
     Setting(
-        "/attack-protection/suspicious-ip-throttling",
+        f"/{THROTTLING}",
         Throttling,
         SCOPES,
-        {
-            "enabled": True,
-            "shields": ["admin_notification", "block"],
-            "allowlist": [],
-            "stage": {
-                "pre-login": {"max_attempts": 100, "rate": 864000},
-                "pre-user-registration": {"max_attempts": 50, "rate": 1200},
-                "pre-custom-token-exchange": {"max_attempts": 10, "rate": 600000},
-            },
-        },
+        DEFAULTS[THROTTLING],
         METHODS,
     ),
     Setting(
-        "/attack-protection/breached-password-detection",
+        f"/{BREACHES}",
         BreachedPasswords,
         SCOPES,
-        {
-            "enabled": False,
-            "shields": [],
-            "admin_notification_frequency": [],
-            "method": "standard",
-            "stage": {"pre-user-registration": {"shields": []}, "pre-change-password": {"shields": []}},
-        },
+        DEFAULTS[BREACHES],
         METHODS,
     ),
     Setting(

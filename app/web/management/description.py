@@ -21,6 +21,7 @@ PROBLEM: Schema = {
         "message": {"type": "string"},
         "errorCode": {"type": "string"},
         "attributes": {"type": "object"},
+        "error_id": {"type": "string"},
     },
 }
 REFUSALS = {

@@ -5,6 +5,8 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import Connection
 
+from app.accounts import explaining
+from app.audit import error_id
 from app.context import Context
 from app.errors import Missing, NotPossible
 from app.search import BadQuery, parse
@@ -23,7 +25,7 @@ SEARCH_LIMIT = 1000
 ID_DIGITS = 24
 MEMBERS = (
     "date type description connection connection_id client_id client_name ip user_id user_name strategy strategy_type "
-    "log_id _id isMobile details user_agent hostname audience scope"
+    "log_id _id isMobile details user_agent hostname audience scope client_ip"
 ).split()
 DESCRIPTIONS = {
     "s": "Success Login",
@@ -40,6 +42,12 @@ DESCRIPTIONS = {
     "fui": "User not imported",
     "ublkdu": "Login block removed",
     "limit_wc": "Blocked after wrong passwords",
+    "limit_mu": "Address blocked after failures",
+    "limit_sul": "Too many logins of one user from one address",
+    "pwd_leak": "Login with a leaked password",
+    "signup_pwd_leak": "Signup with a leaked password",
+    "reset_pwd_leak": "Leaked password chosen",
+    "w": "Warning",
     "srrt": "Refresh tokens ended",
     "ferrt": "Refresh token reused",
     "gd_unenroll": "Second factor removed",
@@ -83,10 +91,13 @@ def view(ctx: Context, conn: Connection, event: Event) -> dict[str, Any]:
                 ("reason", event.reason),
                 ("factor", event.factor),
                 ("request_id", event.request_id),
+                ("error_id", error_id(event.at, event.request_id) if event.reason else ""),
             )
             if value
         },
     }
+    if "client_ip" in event.details:
+        found["client_ip"] = event.details["client_ip"]
     return found
 
 
@@ -148,13 +159,25 @@ def _follow(call: Call) -> object:
 
 @operation("GET", "/logs/{id}", scopes=READ)
 def show_log(call: Call) -> object:
-    """An event"""
+    """An event, by its id or by the `error_id` of a refusal; `explanation` says in sentences why"""
+    if explaining.FORM.fullmatch(call.id):
+        with call.ctx.db.read() as conn:
+            behind = explaining.find(conn, call.id)
+            if not behind:
+                raise Missing(UNKNOWN, reason="inexistent_log")
+            return _explained(call.ctx, conn, behind[0])
     number = int(call.id) if call.id.isdecimal() and len(call.id) <= 60 else 0
     with call.ctx.db.read() as conn:
         event = events.find_event(conn, min(number, 2**62))
         if event is None:
             raise Missing(UNKNOWN, reason="inexistent_log")
-        return view(call.ctx, conn, event)
+        return _explained(call.ctx, conn, event)
+
+
+def _explained(ctx: Context, conn: Connection, event: Event) -> dict[str, Any]:
+    found = view(ctx, conn, event)
+    told = explaining.explain(event)
+    return found | ({"explanation": told} if told else {})
 
 
 class UserLogsQuery(Paged, Fields):

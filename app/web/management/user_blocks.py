@@ -7,8 +7,10 @@ from sqlalchemy import Connection
 
 from app import accounts
 from app.accounts import changes
-from app.errors import Missing
-from app.guards import brute_force
+from app.addresses import read_address
+from app.errors import Missing, NotPossible
+from app.guards import brute_force, ip_throttle
+from app.guards.protection import get_protection
 from app.store import realms, users
 from app.store.realms import Realm
 from app.store.users import User
@@ -28,8 +30,10 @@ class IdentifierQuery(ShowQuery):
 def _blocks(call: Call, conn: Connection, realm: Realm, user: User | None, name: str) -> list[dict[str, Any]]:
     if call.query.consider_brute_force_enablement and not realm.has_brute_force_protection:
         return []
-    found = brute_force.list_blocks(conn, realm, user, name, call.ctx.now)
-    return [{"identifier": block.identifier, "ip": block.ip, "connection": realm.name} for block in found]
+    rules = call.ctx.look_up(conn, get_protection).brute_force
+    found = brute_force.list_blocks(conn, rules, realm, user, name, call.ctx.now)
+    shown = [{"identifier": block.identifier, "ip": block.ip, "connection": realm.name} for block in found]
+    return [{key: value for key, value in block.items() if value} for block in shown]
 
 
 def _names(user: User) -> str:
@@ -82,17 +86,30 @@ def delete_user_blocks(call: Call) -> object:
     return None
 
 
+def _address(call: Call) -> str:
+    found = read_address(call.id)
+    if found is None:
+        raise NotPossible("This is not an IP address.", reason="invalid_uri")
+    return str(found)
+
+
 @operation("GET", "/anomaly/blocks/ips/{id}", scopes="read:anomaly_blocks")
 def show_ip_block(call: Call) -> object:
-    """Whether an address is blocked: 404 when not. Addresses alone are not blocked yet"""
-    raise Missing("The IP address is not blocked.", reason="inexistent_ip_block")
+    """Whether an address is blocked by suspicious-IP throttling: 404 when not"""
+    ip = _address(call)
+    with call.ctx.db.read() as conn:
+        if not ip_throttle.is_blocked(conn, call.ctx, ip):
+            raise Missing("The IP address is not blocked.", reason="inexistent_ip_block")
+    return None
 
 
 @operation("DELETE", "/anomaly/blocks/ips/{id}", scopes="delete:anomaly_blocks", ok=204)
 def delete_ip_block(call: Call) -> object:
     """Let an address in again"""
+    ip = _address(call)
     with call.ctx.db.write() as conn:
-        changes.record(conn, call.ctx, "ip_unblocked", call.id[:100])
+        ip_throttle.unblock(conn, ip)
+        changes.record(conn, call.ctx, "ip_unblocked", ip)
     return None
 
 
