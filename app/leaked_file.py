@@ -9,7 +9,7 @@ import mmap
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +97,7 @@ def build(lines: Iterable[bytes], path: Path, *, progress: Callable[[int], None]
     return count
 
 
-def _spread(lines: Iterable[bytes], parts: list[IO[bytes]], progress: Callable[[int], None]) -> None:
+def _spread(lines: Iterable[bytes], parts: Sequence[IO[bytes]], progress: Callable[[int], None]) -> None:
     buffers = [bytearray() for _ in parts]
     read = 0
     for number, line in enumerate(lines):
@@ -118,7 +118,7 @@ def _spread(lines: Iterable[bytes], parts: list[IO[bytes]], progress: Callable[[
         part.write(buffer)
 
 
-def _merge(parts: list[IO[bytes]], file: IO[bytes]) -> int:
+def _merge(parts: Sequence[IO[bytes]], file: IO[bytes]) -> int:
     """Sort each part, write its records, and note where each prefix begins."""
     width = RECORD + 1
     file.write(bytes(BEGIN))

@@ -1,6 +1,7 @@
 """`belay breaches`: leaked passwords on this machine."""
 
 import os
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +29,7 @@ def build(leaks: IO[bytes], file: Path) -> None:
     except OSError:
         size = 0
     try:
-        with click.progressbar(length=size, label="reading", file=click.get_text_stream("stderr")) as bar:
+        with click.progressbar(length=size, label="reading", file=sys.stderr) as bar:
             count = leaked_file.build(iter(leaks), file, progress=bar.update)
     except OSError as error:
         raise Failed(f"{file} could not be made: {error.strerror}") from None

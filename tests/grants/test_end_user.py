@@ -101,9 +101,11 @@ def claims(wire: Wire, **changed: Any) -> dict[str, Any]:
     return {name: value for name, value in made.items() if value is not None}
 
 
-def send(wire: Wire, token: str, body: bytes = BODY, **headers: str) -> TestResponse:
+def send(wire: Wire, token: str, body: bytes = BODY, headers: dict[str, str] | None = None) -> TestResponse:
     return wire.client.post(
-        "/oauth/token", data=body, headers={HEADER: token, "Content-Type": "application/json"} | headers
+        "/oauth/token",
+        data=body,
+        headers={HEADER: token, "Content-Type": "application/json"} | (headers or {}),
     )
 
 
@@ -113,7 +115,7 @@ def signed(made: dict[str, Any], key: str = "known", alg: str = "RS256") -> str:
 
 def test_what_is_signed_is_believed_before_any_other_header(keyed: Wire) -> None:
     trust(keyed)
-    keyed.ok(send(keyed, signed(claims(keyed)), **{"auth0-forwarded-for": "198.51.100.1"}))
+    keyed.ok(send(keyed, signed(claims(keyed)), headers={"auth0-forwarded-for": "198.51.100.1"}))
     event = keyed.events()[-1]
     assert (event.ip, event.user_agent) == (USER, "Till/7")
     assert event.details["device_id"] == "till-12" and event.details["client_ip"] == PEER

@@ -35,7 +35,7 @@ def trust_forwarded(wire: Wire) -> None:
         clients.update_client(conn, "app", trusts_forwarded_ip=True)
 
 
-def from_ip(ip: str) -> dict[str, dict[str, str]]:
+def from_ip(ip: str) -> dict[str, Any]:
     return {"headers": {"auth0-forwarded-for": ip}}
 
 
