@@ -1,15 +1,29 @@
 """`belay policy`: who must prove a second factor."""
 
 import json
+from datetime import timedelta
 from typing import IO, Any
 
 import click
 
 from app.accounts import policies
-from app.cli.shared import Failed, get_client, get_realm, get_user, json_option, opened, show, to_json
+from app.adoption import figures
+from app.cli.shared import (
+    Failed,
+    get_client,
+    get_realm,
+    get_user,
+    json_option,
+    opened,
+    show,
+    show_all,
+    to_json,
+)
 from app.explaining import Question, explain
 from app.policy import REALM_MODES, policy_of
 from app.policy_mirror import line_of
+from app.rehearsal import MOST_DAYS
+from app.rehearsal import rehearse as run_rehearsal
 from app.store import tenant
 
 
@@ -70,6 +84,53 @@ def _read(file: IO[str]) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Failed("a policy is a JSON object", 2)
     return found
+
+
+@policy.command()
+@click.argument("realm")
+@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True)
+@json_option
+def adoption(realm: str, days: int, as_json: bool) -> None:
+    """Who has a second factor, who is let in without, and how challenges ended."""
+    with opened() as ctx, ctx.db.read() as conn:
+        found = get_realm(conn, realm)
+        told = figures(ctx, conn, found, ctx.now - timedelta(days=days), ctx.now)
+    if as_json:
+        click.echo(to_json(told))
+        return
+    show(told["now"], False)
+    rows = [day | {f"{n}": _numbers(part) for n, part in day["challenges"].items()} for day in told["days"]]
+    show_all(rows, ("date", "issued", "passed", "failed", "abandoned", "resets", "break_glass_uses"), False)
+
+
+def _numbers(counted: object) -> object:
+    if isinstance(counted, dict):
+        return " ".join(f"{name}:{number}" for name, number in counted.items()) or "0"
+    return counted
+
+
+@policy.command()
+@click.argument("realm")
+@click.argument("mode", type=click.Choice(REALM_MODES), required=False)
+@click.option("--file", "file", type=click.File(), help="JSON with the members that would change.")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), default=30, show_default=True)
+@json_option
+def rehearse(realm: str, mode: str | None, file: IO[str] | None, days: int, as_json: bool) -> None:
+    """Tell what a policy would have meant for the logins of the last days; nothing is changed."""
+    given: dict[str, Any] = _read(file) if file is not None else {}
+    given |= {"mode": mode} if mode is not None else {}
+    with opened() as ctx:
+        with ctx.db.read() as conn:
+            found = get_realm(conn, realm)
+            known = policies.shown_terms(conn, found).model_dump(mode="json")
+        told = run_rehearsal(ctx, found, policies.terms_of(known | given), days)
+    if as_json:
+        click.echo(to_json(told))
+        return
+    show({name: value for name, value in told.items() if not isinstance(value, list)}, False)
+    columns = ("client_id", "allow", "challenge", "enroll", "locked_out")
+    show_all(told["by_application"], columns, False)
+    show_all(told["locked_out_users"], ("user_id", "reason"), False)
 
 
 @policy.command()
