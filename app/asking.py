@@ -173,6 +173,13 @@ def _proven(
     return (*(policy_name(name) for name, at in earlier if name != PASSWORD and at >= oldest), *last)
 
 
+def is_opened_by_pass(asking: Asking) -> bool:
+    """Whether an access pass was used up for this very login."""
+    return asking.transaction_id is not None and any(
+        found.details.get("transaction_id") == asking.transaction_id for found in asking.passes
+    )
+
+
 def is_good(ctx: Context, found: Ticket, transaction_id: str | None) -> bool:
     """Whether an access pass lets its person enrol in this login: unused, or used by this very login."""
     if found.expires_at <= ctx.now:

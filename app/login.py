@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import accounts, audit, mfa
-from app.asking import Asking, Person, asking_again, permitted, standing_of
+from app.asking import Asking, Person, asking_again, is_opened_by_pass, permitted, standing_of
 from app.channels import notices
 from app.context import Context
 from app.crypto import SealBroken
@@ -220,7 +220,8 @@ def finish(
 def _check_enrollment(ctx: Context, asking: Asking, person: Person, redeemed: Redeemed) -> None:
     """A first proof activates its authenticator, unless the policy has closed meanwhile. Raises AccessDenied."""
     device = redeemed.proof.authenticator
-    opening = may_enroll(standing_of(ctx, asking, person))
+    standing = standing_of(ctx, asking, person)
+    opening = may_enroll(replace(standing, has_access_pass=is_opened_by_pass(asking)))
     if isinstance(opening, Deny):
         refuse(ctx, denial(opening.reason), guess=redeemed.guess)
     if policy_name(device.kind) not in opening:
@@ -348,10 +349,10 @@ def demand_factor(
     extras: dict[str, object] = {"mfa_token": token}
     if isinstance(owed, Enroll):
         extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx, owed.kinds)}
-    if (
-        redeemed is not None and redeemed.proof.new_recovery_code
-    ):  # the old one is gone: this is the only chance
-        extras["recovery_code"] = redeemed.proof.new_recovery_code
+    if redeemed is not None and redeemed.proof.new_recovery_code:
+        extras["recovery_code"] = (
+            redeemed.proof.new_recovery_code
+        )  # the old one is gone, and this is told once
     refusal = MfaRequired(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app import audit
-from app.asking import Asking, Person, asking_again, is_good, permitted, standing_of
+from app.asking import Asking, Person, asking_again, is_good, is_opened_by_pass, permitted, standing_of
 from app.channels import notices, outbox
 from app.context import Context
 from app.crypto import digest
@@ -321,8 +321,8 @@ def _opening(ctx: Context, bearer: Bearer, access_pass: str | None) -> tuple[tup
             found = None
         if found is None or not is_good(ctx, found, bearer.opened.id):
             raise AccessDenied(BAD_PASS, reason="unknown_access_pass")
-    is_opened = any(p.details.get("transaction_id") == bearer.opened.id for p in bearer.asking.passes)
-    opening = may_enroll(replace(standing, has_access_pass=found is not None or is_opened))
+    has_pass = found is not None or is_opened_by_pass(bearer.asking)
+    opening = may_enroll(replace(standing, has_access_pass=has_pass))
     if isinstance(opening, Deny):
         raise AccessDenied(CLOSED.get(opening.reason), reason=opening.reason)
     return opening, found if found is not None and found.consumed_at is None else None

@@ -121,9 +121,11 @@ def _look_at(
     then = replace(ctx, now=event.at, ip=event.ip)
     client = ctx.look_up(conn, clients.find_client, event.client_id) if event.client_id else None
     target = audience.resolve(ctx, conn, "")
-    asking = Asking(client or NOBODY, realm, True, get_tenant(conn), target, (), None, ())
+    tenant = ctx.look_up(conn, get_tenant)
+    asking = permitted(conn, Asking(client or NOBODY, realm, True, tenant, target, (), None, ()), user)
+    asking = replace(asking, history=tuple(seen for seen in asking.history if seen.at < event.at))
     person = Person(replace(user, is_blocked=False), owned, ((PASSWORD, int(event.at.timestamp())),))
-    decision = decide(standing_of(then, permitted(conn, asking, user), person))
+    decision = decide(standing_of(then, asking, person))
     word = _outcome(decision)
     found.logins += 1
     found.outcomes[word] += 1

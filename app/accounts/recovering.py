@@ -25,7 +25,7 @@ DEFAULT_SECONDS = 3600
 def make_pass(
     conn: Connection, ctx: Context, user: User, *, seconds: int, reason: str, by: str
 ) -> tuple[Ticket, str]:
-    """A pass and its text, which is told this once. It takes the place of an older one."""
+    """A pass and its text, which is told this once. It takes the place of one that was not used yet."""
     text = new_code()
     ticket = Ticket(
         f"pas_{random_id(22)}",
@@ -36,7 +36,8 @@ def make_pass(
         ctx.now + timedelta(seconds=seconds),
         {"reason": reason, "made_by": by},
     )
-    tickets.add_ticket(conn, ticket, voids=True)
+    tickets.void_tickets(conn, user.id, ACCESS_PASS)
+    tickets.add_ticket(conn, ticket, voids=False)
     ctx.facts.user_id = user.id
     told = {"id": ticket.id, "seconds": seconds, "reason": reason}
     changes.record(conn, ctx, "access_pass_created", user.id, after=told)

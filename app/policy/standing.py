@@ -104,6 +104,9 @@ class Standing:
     """None: the signals cannot be had."""
 
 
+UNWRITTEN = Terms()
+
+
 def policy_of(written: Written | None, tenant_policies: tuple[str, ...]) -> Policy:
     """A realm's policy, with the tenant's mode where it has none of its own.
 
@@ -113,7 +116,7 @@ def policy_of(written: Written | None, tenant_policies: tuple[str, ...]) -> Poli
     if tenant_policies:
         tenant = "adaptive" if tenant_policies == ("confidence-score",) else "always"
     if written is None:
-        return Policy(Terms(), "when_enrolled" if tenant == "never" else tenant, is_written=False)
+        return Policy(UNWRITTEN, "when_enrolled" if tenant == "never" else tenant, is_written=False)
     mode = tenant if written.terms.mode == "inherit" else written.terms.mode
     return Policy(written.terms, mode, True, written.version, written.since)
 

@@ -413,7 +413,11 @@ def test_a_policy_that_closes_meanwhile_activates_nothing(wire: Wire, cast: Cast
     changes: list[dict[str, Any]] = [
         {"enrollment": {"self_service": "closed"}},
         {"factors": {"allowed": ["webauthn-roaming"]}},
+        {"enrollment": {"proof": "access_pass"}},
     ]
+    with wire.server.db.write() as conn:  # which this login never presented
+        now = Context(wire.server, datetime.now(UTC), ip="")
+        accounts.make_pass(conn, now, cast.bob, seconds=600, reason="a test", by="test")
     for change in changes:
         making.set_policy(wire.server, cast.staff, {"mode": "always"} | change)
         refused(wire.otp(token, code_of(secret)), 403, "access_denied")
