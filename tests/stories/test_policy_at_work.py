@@ -232,6 +232,33 @@ def test_two_factors_are_enrolled_one_behind_the_other(wire: Wire, cast: Cast) -
     assert word(wire.password(BOB)) == "challenge"
 
 
+def test_several_kinds_and_what_the_policy_takes_of_them(wire: Wire, cast: Cast) -> None:
+    making.switch_on(wire.server, "sms", "email")
+    making.enroll_phone(wire.server, cast.alice)
+    making.set_policy(wire.server, cast.staff, {"mode": "always", "factors": {"allowed": ["phone"]}})
+    token = wire.mfa_token()
+    # The app is there, and neither offered nor enough; the telephone is both.
+    assert wire.ok(wire.challenge(token))["challenge_type"] == "oob"
+    refused(wire.challenge(token, challenge_type="otp"), 401, "unsupported_challenge_type")
+    asked = wire.otp(token, code_of(cast.alice_totp))
+    assert word(asked) == "challenge" and asked.json is not None
+    token = asked.json["mfa_token"]
+    # Who has nothing is told of what may be enrolled, and nothing else can be.
+    first = wire.password(BOB)
+    assert first.json is not None and first.json["mfa_requirements"] == {"enroll": [{"type": "phone"}]}
+    refused(wire.associate(first.json["mfa_token"]), 400, "invalid_request")
+    # Mail is no second factor where NIST is to be met.
+    making.set_policy(wire.server, cast.staff, {"mode": "always", "assurance": "nist"})
+    first = wire.password(BOB)
+    assert first.json is not None
+    assert {"type": "email"} not in first.json["mfa_requirements"]["enroll"]
+    # The realm's budget names the countries that messages go to.
+    terms = {"mode": "always", "factors": {"allowed": ["phone"]}, "budgets": {"countries": ["FR"]}}
+    making.set_policy(wire.server, cast.staff, terms)
+    making.enroll_phone(wire.server, cast.bob)
+    refused(wire.challenge(wire.mfa_token(BOB)), 400, "invalid_request", "The phone number is invalid.")
+
+
 # --- refresh and step-up -------------------------------------------------------------------------------------------
 
 
@@ -351,6 +378,9 @@ OPENINGS: dict[str, tuple[dict[str, Any], bool, bool]] = {
         False,
         False,
     ),
+    "with a pass, later": ({"proof": "access_pass", "window": {"opens_at": LATER}}, False, True),
+    "by ticket, no grace": ({"self_service": "ticket_only", "on_expired": "block"}, False, True),
+    "one factor at most": ({"allow_multiple": False}, True, True),
     "grace over": ({"grace": {"type": "until", "until": "2020-01-01T00:00:00Z"}}, True, True),
 }
 
@@ -400,7 +430,9 @@ def test_no_factor_becomes_active_but_as_the_policy_says(
     token, own = other.json["mfa_token"], token
     if takes_password:
         assert associate(access_pass=text).status_code == 403  # spent by another login
+    assert not wire.messages() and not has_factor(wire, cast.bob.id)
     wire.ok(wire.otp(own, code_of(enrolled["secret"])))
+    assert [m.subject for m in wire.messages()] == ["A second factor was added to your account"]
     assert word(wire.password(BOB)) == "challenge"
     # There is a factor now: no pass and no older login puts another beside it.
     refused(associate(access_pass=pass_for(cast.bob)), 403, "access_denied", "User is already enrolled.")
