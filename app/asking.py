@@ -124,8 +124,8 @@ def standing_of(
         is_realm_for_client=asking.is_realm_for_client,
         is_client_enabled=asking.client.is_enabled,
         is_switched_off=not asking.realm.wants_mfa,
-        confirmed=tuple(policy_name(a.kind) for a in confirmed),
-        usable=tuple(policy_name(a.kind) for a in confirmed if a.disabled_at is None),
+        confirmed=tuple(name_in(policy, a) for a in confirmed),
+        usable=tuple(name_in(policy, a) for a in confirmed if a.disabled_at is None),
         proven=_proven(ctx, policy, person, proving, is_refresh=is_refresh),
         is_for_own_factors=asking.audience.kind == "mfa",
         is_refresh=is_refresh,
@@ -141,6 +141,16 @@ def standing_of(
         risk=_risk(ctx, asking, user, confirmed),
         has_access_pass=any(is_good(ctx, found, asking.transaction_id) for found in asking.passes),
     )
+
+
+PLAIN_PUSH = "plain push-notification"  # no name of a policy: it counts for nothing
+
+
+def name_in(policy: Policy, authenticator: Authenticator) -> str:
+    """What the policy takes an authenticator for."""
+    name = policy_name(authenticator.kind)
+    is_plain = name == "push-notification" and not authenticator.details.get("matches_numbers")
+    return PLAIN_PUSH if is_plain and policy.terms.wants_transfer else name
 
 
 def _risk(ctx: Context, asking: Asking, user: User, confirmed: list[Authenticator]) -> Risk | None:
@@ -164,7 +174,7 @@ def _proven(
     """The second factors of this login. Those of a refreshed one count while they are young enough."""
     if proving is not None:
         earlier = person.methods[:-1]
-        last = [policy_name(proving.kind)]
+        last = [name_in(policy, proving)]
     else:
         earlier, last = person.methods, []
     oldest = 0.0

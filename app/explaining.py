@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.asking import Asking, Person, permitted, standing_of
+from app.asking import Asking, Person, name_in, permitted, standing_of
 from app.context import Context
-from app.factors.vocabulary import policy_name
 from app.policy import Allow, Decision, Standing, decide, grace_of
 from app.policy_terms import moment_text
 from app.store import authenticators, realms
@@ -65,7 +64,7 @@ def explain(ctx: Context, conn: Connection, realm: Realm, user: User, question: 
         "reasons": list(decision.reasons),
         "effective_policy": standing.policy.terms.model_dump(mode="json") | {"mode": standing.policy.mode},
         "factors": [
-            {"id": a.id, "name": policy_name(a.kind), "active": a.is_active}
+            {"id": a.id, "name": name_in(standing.policy, a), "active": a.is_active}
             for a in owned
             if a.confirmed_at is not None
         ],

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import accounts, audit, mfa
-from app.asking import Asking, Person, asking_again, is_opened_by_pass, permitted, standing_of
+from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
 from app.channels import notices
 from app.context import Context
 from app.crypto import SealBroken
@@ -33,7 +33,6 @@ from app.errors import (
 from app.explaining import note, waiver
 from app.factors import FACTORS
 from app.factors.factor import Answer, Proof
-from app.factors.vocabulary import policy_name
 from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
@@ -224,7 +223,7 @@ def _check_enrollment(ctx: Context, asking: Asking, person: Person, redeemed: Re
     opening = may_enroll(replace(standing, has_access_pass=is_opened_by_pass(asking)))
     if isinstance(opening, Deny):
         refuse(ctx, denial(opening.reason), guess=redeemed.guess)
-    if policy_name(device.kind) not in opening:
+    if name_in(standing.policy, device) not in opening:
         refuse(ctx, denial("factor_not_allowed"), guess=redeemed.guess)
 
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app import audit
-from app.asking import Asking, Person, asking_again, is_good, is_opened_by_pass, permitted, standing_of
+from app.asking import (
+    Asking,
+    Person,
+    asking_again,
+    is_good,
+    is_opened_by_pass,
+    name_in,
+    permitted,
+    standing_of,
+)
 from app.channels import notices, outbox
 from app.context import Context
 from app.crypto import digest
@@ -204,7 +213,10 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
         owned = tuple(authenticators.list_authenticators(conn, opened.user_id))
         asking = _asking(ctx, conn, opened, holder[0])
         owed = decide(standing_of(ctx, asking, Person(holder[0], owned, opened.methods)))
-        devices = _choose(opened, owned, wanted, owed.kinds if isinstance(owed, Owed) else None)
+        asked_for = owned
+        if isinstance(owed, Owed):
+            asked_for = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
+        devices = _choose(opened, asked_for, wanted)
         factor = FACTORS[devices[0].kind]
         ctx.facts.factor = factor.kind
         begun = _begin(ctx, conn, factor, devices, opened, holder, client)
@@ -218,16 +230,9 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
     return {"challenge_type": factor.challenge_type} | (begun.shown if begun else {})
 
 
-def _choose(
-    opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted, kinds: tuple[str, ...] | None
-) -> tuple[Authenticator, ...]:
-    """The devices that may answer, the newest first; of the `kinds` that the policy asks for.
-
-    Raises UnsupportedChallengeType, InvalidGrant.
-    """
+def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> tuple[Authenticator, ...]:
+    """The devices that may answer, the newest first. Raises UnsupportedChallengeType, InvalidGrant."""
     usable = [a for a in owned if a.is_active and FACTORS[a.kind].is_challengeable]
-    if kinds is not None:
-        usable = [a for a in usable if policy_name(a.kind) in kinds]
     if wanted.authenticator_id is not None and _may_confirm(opened, owned):
         usable += [a for a in owned if a.confirmed_at is None and a.transaction_id == opened.id]
     if not usable:
@@ -423,7 +428,7 @@ def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
         if not authenticators.remove_authenticator(conn, bearer.user.id, gone.id):
             raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
         left = authenticators.list_authenticators(conn, bearer.user.id)
-        names = tuple(policy_name(a.kind) for a in left if a.confirmed_at is not None)
+        names = tuple(name_in(standing.policy, a) for a in left if a.confirmed_at is not None)
         if gone.confirmed_at is not None and not may_unenroll(standing, names):
             raise AccessDenied(LAST_FACTOR, reason="last_factor")
         if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):

@@ -259,6 +259,11 @@ class Terms(Part):
         return tuple(names)
 
     @property
+    def wants_transfer(self) -> bool:
+        """Whether a push counts only from a phone that matches numbers: a plain approve is no proof for NIST."""
+        return self.factors.push_binding == "transfer" or self.assurance == "nist"
+
+    @property
     def minds_passes(self) -> bool:
         """Whether enrolling may depend on an administrator's access pass."""
         enrollment = self.enrollment

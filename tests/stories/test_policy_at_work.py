@@ -16,6 +16,7 @@ from app.context import Context
 from app.explaining import Question, explain, standing_in, word_of
 from app.policy import decide
 from app.store import authenticators, realms
+from app.store.authenticators import Authenticator
 from app.store.events import Event
 from app.store.users import users
 from app.tokens.methods import ACR_MFA
@@ -257,6 +258,29 @@ def test_several_kinds_and_what_the_policy_takes_of_them(wire: Wire, cast: Cast)
     making.set_policy(wire.server, cast.staff, terms)
     making.enroll_phone(wire.server, cast.bob)
     refused(wire.challenge(wire.mfa_token(BOB)), 400, "invalid_request", "The phone number is invalid.")
+
+
+def test_a_plain_push_is_nothing_where_numbers_are_to_be_matched(
+    wire: Wire, cast: Cast, ctx: Context
+) -> None:
+    making.switch_on(wire.server, "push-notification")
+    for matches, expected in ((False, "old_factor_first"), (True, "enrolled")):
+        device = Authenticator(
+            f"push|dev_{matches}",
+            cast.bob.id,
+            "push",
+            making.now(),
+            details={"public_key": {}, "matches_numbers": matches},
+            confirmed_at=making.now(),
+        )
+        with wire.server.db.write() as conn:
+            authenticators.add_authenticator(conn, device)
+        for terms in ({"factors": {"push_binding": "transfer"}}, {"assurance": "nist"}):
+            making.set_policy(wire.server, cast.staff, {"mode": "always"} | terms)
+            assert word(wire.password(BOB)) == "challenge"
+            assert told(wire)["reason"] == expected
+        making.set_policy(wire.server, cast.staff, {"mode": "always"})
+        assert word(wire.password(BOB)) == "challenge" and told(wire)["reason"] == "enrolled"
 
 
 # --- refresh and step-up -------------------------------------------------------------------------------------------
