@@ -18,7 +18,7 @@ from app.store.tickets import ACCESS_PASS, Ticket
 from app.store.users import User
 from app.tokens import audience
 from app.tokens.audience import Audience
-from app.tokens.methods import PASSWORD, Methods
+from app.tokens.methods import PASSWORD, TRAITS, Methods
 from app.tokens.mfa_token import Open
 from app.tokens.scope import OIDC_SCOPES, still_granted
 
@@ -172,15 +172,15 @@ def _proven(
     ctx: Context, policy: Policy, person: Person, proving: Authenticator | None, *, is_refresh: bool
 ) -> tuple[str, ...]:
     """The second factors of this login. Those of a refreshed one count while they are young enough."""
+    earlier = [(name, at) for name, at in person.methods if name != PASSWORD and name not in TRAITS]
+    last: list[str] = []
     if proving is not None:
-        earlier = person.methods[:-1]
+        earlier = [(name, at) for name, at in earlier if name != proving.kind]
         last = [name_in(policy, proving)]
-    else:
-        earlier, last = person.methods, []
     oldest = 0.0
     if is_refresh and policy.terms.refresh.max_mfa_age_seconds is not None:
         oldest = ctx.now.timestamp() - policy.terms.refresh.max_mfa_age_seconds
-    return (*(policy_name(name) for name, at in earlier if name != PASSWORD and at >= oldest), *last)
+    return (*(policy_name(name) for name, at in earlier if at >= oldest), *last)
 
 
 def is_opened_by_pass(asking: Asking) -> bool:

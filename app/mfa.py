@@ -30,7 +30,7 @@ from app.errors import (
 )
 from app.errors import UnsupportedChallengeType as Unsupported
 from app.factors import FACTORS, recovery_code, vocabulary
-from app.factors.factor import Begun, Challenging, Enrolling, Factor, is_of
+from app.factors.factor import Begun, Challenging, Enrolling, Factor, demands_of, is_of
 from app.factors.vocabulary import policy_name
 from app.guards import sends
 from app.policy import CLOSED, Deny, decide, may_enroll, may_unenroll
@@ -268,7 +268,8 @@ def _begin(
         log.error("a code is owed by %s and there is nothing to send it through", factor.kind)
         raise TemporarilyUnavailable(reason="no_gateway")
     user, place = holder
-    return factor.challenge(ctx, conn, Challenging(user, devices, opened.id, client, place.tenant.name))
+    name, demands = place.tenant.name, demands_of(place.realm)
+    return factor.challenge(ctx, conn, Challenging(user, devices, opened.id, client, name, demands))
 
 
 def _ask(

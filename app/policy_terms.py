@@ -120,7 +120,9 @@ class RoleFactors(Part):
 
 
 class SecurityKeys(Part):
-    user_verification: Literal["required", "preferred", "discouraged"] = "preferred"
+    """What is asked of them beyond the tenant's settings."""
+
+    user_verification: Literal["required", "preferred", "discouraged"] = "discouraged"
     attachment: Literal["any", "platform", "cross-platform"] = "any"
     synced: Literal["allow", "refuse"] = "allow"
 

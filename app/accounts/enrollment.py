@@ -18,7 +18,7 @@ from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
-from app.factors.factor import Answer, Begun, Challenging, Enrolling, Factor, Proof
+from app.factors.factor import Answer, Begun, Challenging, Enrolling, Factor, Proof, demands_of
 from app.guards import second_factor, sends
 from app.guards.second_factor import Guess
 from app.policy import CLOSED, policy_of
@@ -98,7 +98,8 @@ def begin(ctx: Context, token: str, kind: str, members: Mapping[str, str]) -> di
         new = factor.enroll(ctx, enrolling)
         device, begun = new.authenticator, None
         if factor.challenge is not None:
-            challenging = Challenging(user, (device,), opened.mark, None, opened.issuer_name)
+            demands = demands_of(opened.realm)
+            challenging = Challenging(user, (device,), opened.mark, None, opened.issuer_name, demands)
             begun = factor.challenge(ctx, conn, challenging)
     with ctx.db.write() as conn:
         if not users.is_unchanged(conn, user):

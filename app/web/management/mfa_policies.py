@@ -13,8 +13,8 @@ from app.policy import policy_of
 from app.policy_terms import Exemption, Moment, Terms
 from app.store import realms, tenant
 from app.store.realms import Realm
-from app.web.management.clients import get_client
 from app.web.management.connections import get_realm
+from app.web.management.credentials import get_client
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Checkpoint, checkpoint_page
 from app.web.management.schema import Body
