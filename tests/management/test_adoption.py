@@ -30,6 +30,7 @@ def test_figures_of_people_and_days(admin: Admin, wire: Wire, cast: Cast) -> Non
     with wire.server.db.write() as conn:
         long_ago = datetime.now(UTC) - timedelta(days=40)
         users.update_user(conn, old.id, created_at=long_ago, last_login=long_ago)
+        users.update_user(conn, cast.bob.id, created_at=datetime.now(UTC))
     grace = {"type": "days", "days": 5, "starts": "user_created"}
     terms = {
         "mode": "always",
