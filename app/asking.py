@@ -5,19 +5,24 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app.context import Context
-from app.policy import Standing, effective_mode
-from app.store import realms
+from app.factors.vocabulary import policy_name
+from app.policy import Policy, Risk, Seen, Standing, policy_of, risk_of
+from app.policy_terms import Counted
+from app.store import events, realms, tickets
 from app.store.authenticators import Authenticator
 from app.store.clients import Client
 from app.store.realms import Realm
-from app.store.roles import list_granted
+from app.store.roles import list_granted, list_roles_of
 from app.store.tenant import Tenant
+from app.store.tickets import ACCESS_PASS, Ticket
 from app.store.users import User
 from app.tokens import audience
 from app.tokens.audience import Audience
-from app.tokens.methods import Methods, has_second_factor
+from app.tokens.methods import PASSWORD, TRAITS, Methods
 from app.tokens.mfa_token import Open
 from app.tokens.scope import OIDC_SCOPES, still_granted
+
+HISTORY = 50  # logins that are looked back on
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,18 @@ class Asking:
     gty: tuple[str, ...]
     permissions: tuple[str, ...] = ()
     """What the person may do with an API that enforces policies, asked for or not."""
+    transaction_id: str | None = None
+    """The MFA transaction that it goes on with."""
+    roles: tuple[str, ...] = ()
+    """The person's, where the policy distinguishes by roles."""
+    passes: tuple[Ticket, ...] = ()
+    """Access passes that an administrator made for the person, where they matter."""
+    history: tuple[Seen, ...] = ()
+    """The person's last logins, where the policy is adaptive."""
+
+    @property
+    def policy(self) -> Policy:
+        return policy_of(self.realm.mfa_policy, self.tenant.mfa_policies)
 
 
 @dataclass(frozen=True)
@@ -60,11 +77,25 @@ def asking_again(ctx: Context, conn: Connection, client: Client, opened: Open) -
         scope=still_granted(tuple(opened.scope.split()), target),
         requested_scope=opened.requested_scope,
         gty=opened.gty,
+        transaction_id=opened.id,
     )
 
 
 def permitted(conn: Connection, asking: Asking, user: User) -> Asking:
-    """Cut to what roles and administrators gave the person, where the API enforces it: anew at every step."""
+    """Cut to what roles and administrators gave the person, where the API enforces it: anew at every step.
+
+    What the realm's policy wants to know of the person is looked up as well, and only that: a login under a policy
+    without roles and passes costs nothing more.
+    """
+    terms = asking.policy.terms
+    if terms.mentions_roles:
+        asking = replace(asking, roles=tuple(role.id for role in list_roles_of(conn, user.id)))
+    if terms.minds_passes or (user.mfa_counts is not None and user.mfa_counts.factors_reset_at is not None):
+        asking = replace(asking, passes=tuple(tickets.list_tickets(conn, user.id, ACCESS_PASS)))
+    if asking.policy.mode == "adaptive":
+        logins = events.list_logins_of(conn, user.id, HISTORY)
+        seen = (Seen(e.at, e.type != "fp", e.ip, e.user_agent) for e in logins)
+        asking = replace(asking, history=tuple(seen))
     if not asking.audience.enforces_policies:
         return asking
     granted = tuple(list_granted(conn, user.id, asking.audience.api_id))
@@ -72,18 +103,95 @@ def permitted(conn: Connection, asking: Asking, user: User) -> Asking:
     return replace(asking, scope=tuple(word for word in asking.scope if word in free), permissions=granted)
 
 
-def standing_of(asking: Asking, person: Person) -> Standing:
+def standing_of(
+    ctx: Context,
+    asking: Asking,
+    person: Person,
+    *,
+    proving: Authenticator | None = None,
+    is_refresh: bool = False,
+) -> Standing:
+    """How they stand before the policy; `proving` is the authenticator that has just proven itself."""
+    user, policy = person.user, asking.policy
     confirmed = [a for a in person.owned if a.confirmed_at is not None]
+    if proving is not None and proving.confirmed_at is None:
+        confirmed.append(proving)
     return Standing(
-        mode=effective_mode(
-            asking.realm.mfa_mode, asking.tenant.mfa_policies, is_exempt=not asking.realm.wants_mfa
-        ),
-        is_user_blocked=person.user.is_blocked,
+        policy=policy,
+        now=ctx.now,
+        is_user_blocked=user.is_blocked,
         is_realm_enabled=asking.realm.is_enabled and asking.realm.takes_passwords,
         is_realm_for_client=asking.is_realm_for_client,
         is_client_enabled=asking.client.is_enabled,
-        confirmed_kinds=tuple(a.kind for a in confirmed),
-        usable_kinds=tuple(a.kind for a in confirmed if a.is_active),
-        is_factor_proven=has_second_factor(person.methods),
+        is_switched_off=not asking.realm.wants_mfa,
+        confirmed=tuple(name_in(policy, a) for a in confirmed),
+        usable=tuple(name_in(policy, a) for a in confirmed if a.disabled_at is None),
+        proven=_proven(ctx, policy, person, proving, is_refresh=is_refresh),
         is_for_own_factors=asking.audience.kind == "mfa",
+        is_refresh=is_refresh,
+        user_id=user.id,
+        email=user.email if user.email_verified else None,
+        user_created_at=user.created_at,
+        roles=asking.roles,
+        client_id=asking.client.id,
+        audience=asking.audience.identifier,
+        scope=asking.scope,
+        ip=ctx.ip,
+        counted=user.mfa_counts or Counted(),
+        risk=_risk(ctx, asking, user, confirmed),
+        has_access_pass=any(is_good(ctx, found, asking.transaction_id) for found in asking.passes),
     )
+
+
+PLAIN_PUSH = "plain push-notification"  # no name of a policy: it counts for nothing
+
+
+def name_in(policy: Policy, authenticator: Authenticator) -> str:
+    """What the policy takes an authenticator for."""
+    name = policy_name(authenticator.kind)
+    is_plain = name == "push-notification" and not authenticator.details.get("matches_numbers")
+    return PLAIN_PUSH if is_plain and policy.terms.wants_transfer else name
+
+
+def _risk(ctx: Context, asking: Asking, user: User, confirmed: list[Authenticator]) -> Risk | None:
+    if asking.policy.mode != "adaptive":
+        return None
+    changes = [a.confirmed_at for a in confirmed if a.confirmed_at] + [user.last_password_reset]
+    return risk_of(
+        asking.history,
+        now=ctx.now,
+        ip=ctx.ip,
+        user_agent=ctx.user_agent[:300],
+        last_login=user.last_login,
+        changed_at=max((at for at in changes if at is not None), default=None),
+        assessors=tuple(asking.policy.terms.adaptive.assessors),
+    )
+
+
+def _proven(
+    ctx: Context, policy: Policy, person: Person, proving: Authenticator | None, *, is_refresh: bool
+) -> tuple[str, ...]:
+    """The second factors of this login. Those of a refreshed one count while they are young enough."""
+    earlier = [(name, at) for name, at in person.methods if name != PASSWORD and name not in TRAITS]
+    last: list[str] = []
+    if proving is not None:
+        earlier = [(name, at) for name, at in earlier if name != proving.kind]
+        last = [name_in(policy, proving)]
+    oldest = 0.0
+    if is_refresh and policy.terms.refresh.max_mfa_age_seconds is not None:
+        oldest = ctx.now.timestamp() - policy.terms.refresh.max_mfa_age_seconds
+    return (*(policy_name(name) for name, at in earlier if at >= oldest), *last)
+
+
+def is_opened_by_pass(asking: Asking) -> bool:
+    """Whether an access pass was used up for this very login."""
+    return asking.transaction_id is not None and any(
+        found.details.get("transaction_id") == asking.transaction_id for found in asking.passes
+    )
+
+
+def is_good(ctx: Context, found: Ticket, transaction_id: str | None) -> bool:
+    """Whether an access pass lets its person enrol in this login: unused, or used by this very login."""
+    if found.expires_at <= ctx.now:
+        return False
+    return found.consumed_at is None or found.details.get("transaction_id") == (transaction_id or "")

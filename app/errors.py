@@ -187,6 +187,12 @@ class Conflict(NotPossible):
     status = 409
 
 
+class PreconditionFailed(NotPossible):
+    """What was to be changed is not any more what the caller saw of it."""
+
+    status = 412
+
+
 class MethodNotAllowed(Refusal):
     status = 405
     description = "This address does not take that method."

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import accounts, audit, mfa
-from app.asking import Asking, Person, asking_again, permitted, standing_of
+from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
 from app.channels import notices
 from app.context import Context
 from app.crypto import SealBroken
@@ -30,6 +30,7 @@ from app.errors import (
     TemporarilyUnavailable,
     Unauthorized,
 )
+from app.explaining import note, waiver
 from app.factors import FACTORS
 from app.factors.factor import Answer, Proof
 from app.guards import breached_password, password_attempt, second_factor
@@ -37,12 +38,14 @@ from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
 from app.guards.second_factor import Guess
 from app.passwords import FORM
-from app.policy import Allow, Challenge, Deny, Enroll, decide
+from app.policy import CLOSED, Allow, Challenge, Deny, Enroll, after, decide, may_enroll
+from app.policy_terms import Counted
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
 from app.store.signing_keys import Signer
+from app.store.users import User
 from app.tokens import issue, mfa_token
-from app.tokens.issue import Grantee, Minted, TokenSet
+from app.tokens.issue import Grantee, TokenSet
 from app.tokens.methods import PASSWORD
 from app.tokens.mfa_token import MALFORMED, Open
 
@@ -165,16 +168,20 @@ def finish(
     redeemed: Redeemed | None = None,
 ) -> TokenSet:
     """Ask the policy, then demand, refuse, or issue."""
-    standing = standing_of(asking, person)
+    proving = redeemed.proof.authenticator if redeemed is not None else None
+    if redeemed is not None and proving is not None and proving.confirmed_at is None:
+        _check_enrollment(ctx, asking, person, redeemed)
+    standing = standing_of(ctx, asking, person, proving=proving)
     decision = decide(standing)
-    if not isinstance(decision, Allow):
-        ctx.facts.details["policy"] = {"realm": asking.realm.name, "mode": standing.mode}
+    note(ctx, asking, standing, decision)
     match decision:
         case Deny(reason):
-            refuse(ctx, denial(reason), right=attempt)
-        case Challenge() | Enroll() as owed:
-            is_enrolled = isinstance(owed, Challenge)
-            demand_factor(ctx, asking, person, is_enrolled=is_enrolled, attempt=attempt, new_hash=new_hash)
+            guess = redeemed.guess if redeemed is not None else None
+            refuse(ctx, denial(reason), right=attempt, guess=guess)
+        case Challenge() | Enroll():
+            demand_factor(
+                ctx, asking, person, decision, attempt=attempt, new_hash=new_hash, redeemed=redeemed
+            )
         case Allow():
             pass
 
@@ -190,16 +197,54 @@ def finish(
     )
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
-        return _redeem(ctx, asking, person, minted, redeemed)
-    lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
-    with _last_transaction(ctx, person, lost, attempt=attempt) as conn:
-        issue.save(conn, minted)
-        audit.record(conn, ctx, ctx.facts.success_event)
-        password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
+        minted = issue.with_recovery_code(minted, redeemed.proof.new_recovery_code)
+        lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
+    else:
+        lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
+    try:
+        with _last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed) as conn:
+            _count(conn, ctx, asking, person, decision)
+            issue.save(conn, minted)
+            audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))
+            password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
+    except _Recount as found:
+        again = replace(person, user=found.user)
+        return finish(ctx, asking, again, signers, attempt=attempt, new_hash=new_hash, redeemed=redeemed)
     if new_hash is not None and person.user.password_hash is not None:
         with ctx.db.write() as conn:
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
     return minted.token_set
+
+
+def _check_enrollment(ctx: Context, asking: Asking, person: Person, redeemed: Redeemed) -> None:
+    """A first proof activates its authenticator, unless the policy has closed meanwhile. Raises AccessDenied."""
+    device = redeemed.proof.authenticator
+    standing = standing_of(ctx, asking, person)
+    opening = may_enroll(replace(standing, has_access_pass=is_opened_by_pass(asking)))
+    if isinstance(opening, Deny):
+        refuse(ctx, denial(opening.reason), guess=redeemed.guess)
+    if name_in(standing.policy, device) not in opening:
+        refuse(ctx, denial("factor_not_allowed"), guess=redeemed.guess)
+
+
+class _Recount(Exception):
+    """Another login was counted meanwhile: what the policy says now is to be asked anew."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+
+
+def _count(conn: Connection, ctx: Context, asking: Asking, person: Person, decision: Allow) -> None:
+    """Count what lets them in; their row is locked, so that of logins at once each sees the one before."""
+    if decision.spends is None:
+        return
+    now_there = users.find_mfa_counts(conn, person.user.id) or Counted()
+    if now_there.of_logins != (person.user.mfa_counts or Counted()).of_logins:
+        raise _Recount(replace(person.user, mfa_counts=now_there))
+    counted = after(now_there, decision.spends, ctx.now)
+    users.update_user(conn, person.user.id, mfa_counts=counted)
+    if decision.spends == "break_glass" and asking.policy.terms.break_glass.alert:
+        audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
 
 
 class _Lost(Exception):
@@ -217,13 +262,15 @@ def _last_transaction(
     *,
     completes: bool = True,
     attempt: Attempt | None = None,
-    guess: Guess | None = None,
+    redeemed: Redeemed | None = None,
 ) -> Iterator[Connection]:
-    """Where a login is decided: the person is as they were when they were looked at, and stays so.
+    """Where a login is decided: the person is as they were when they were looked at, and stays so; what was
+    `redeemed` is used up in it.
 
     A login may have waited for seconds to hash; a new password, a block or a reset in that time wins. Rows are
     locked in one order everywhere: user, transaction, guesses, authenticators, attempts.
     """
+    guess = redeemed.guess if redeemed is not None else None
     try:
         with ctx.db.write() as conn:
             is_same = (
@@ -233,6 +280,8 @@ def _last_transaction(
             )
             if not is_same:
                 raise _Lost(lost)
+            if redeemed is not None:
+                _use_up(conn, ctx, person, redeemed)
             yield conn
     except _Lost as found:
         refuse(ctx, found.refusal, right=attempt, guess=guess)
@@ -240,32 +289,27 @@ def _last_transaction(
         refuse(ctx, lost, right=attempt, guess=guess)
 
 
-def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed) -> TokenSet:
-    """Use up the transaction and the proof, and save the tokens, all or nothing."""
-    proof, transaction = redeemed.proof, redeemed.transaction
+def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) -> None:
+    """The transaction and the proof, both or neither. Raises _Lost."""
+    proof = redeemed.proof
     device = proof.authenticator
     wrong_answer = FACTORS[device.kind].wrong_answer
-    minted = issue.with_recovery_code(minted, proof.new_recovery_code)
     is_first_use = device.confirmed_at is None
-    lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
-    with _last_transaction(ctx, person, lost, guess=redeemed.guess) as conn:
-        if is_first_use and _was_enrolled_meanwhile(conn, person):
-            raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
-        if not mfa_token.consume(conn, transaction, ctx.now):
-            raise _Lost(InvalidGrant(MALFORMED, reason="transaction_used"))
-        second_factor.succeeded(conn, redeemed.guess, device)
-        if not proof.consume(conn, ctx.now):
-            raise _Lost(InvalidGrant(wrong_answer, reason="code_replayed"))
-        if is_first_use:
-            authenticators.confirm_recovery_code(conn, person.user.id, device.transaction_id, ctx.now)
-            ctx.facts.details["enrolled"] = device.id
-            notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
-        if proof.new_recovery_code is not None:
-            notices.put(conn, ctx, person.user, "recovery_code_used")
-        password_attempt.succeeded(conn, ctx, asking.realm, person.user, None)
-        issue.save(conn, minted)
-        audit.record(conn, ctx, ctx.facts.success_event)
-    return minted.token_set
+    if is_first_use and _was_enrolled_meanwhile(conn, person):
+        raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
+    if not mfa_token.consume(conn, redeemed.transaction, ctx.now):
+        raise _Lost(InvalidGrant(MALFORMED, reason="transaction_used"))
+    second_factor.succeeded(conn, redeemed.guess, device)
+    if not proof.consume(conn, ctx.now):
+        raise _Lost(InvalidGrant(wrong_answer, reason="code_replayed"))
+    if is_first_use:
+        authenticators.confirm_recovery_code(conn, person.user.id, device.transaction_id, ctx.now)
+        ctx.facts.details["enrolled"] = device.id
+        if person.user.mfa_counts is not None:
+            users.note_reset(conn, person.user.id, None)
+        notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
+    if proof.new_recovery_code is not None:
+        notices.put(conn, ctx, person.user, "recovery_code_used")
 
 
 def _was_enrolled_meanwhile(conn: Connection, person: Person) -> bool:
@@ -280,12 +324,17 @@ def demand_factor(
     ctx: Context,
     asking: Asking,
     person: Person,
+    owed: Challenge | Enroll,
     *,
-    is_enrolled: bool,
     attempt: Attempt | None = None,
     new_hash: str | None = None,
+    redeemed: Redeemed | None = None,
 ) -> NoReturn:
-    """Begin an MFA transaction and answer `mfa_required`. Raises MfaRequired."""
+    """Begin an MFA transaction and answer `mfa_required`; a proof that was not enough is used up and remembered by it.
+
+    Raises MfaRequired.
+    """
+    is_enrolled = isinstance(owed, Challenge)
     transaction, token = mfa_token.new_transaction(
         ctx,
         user=person.user,
@@ -297,13 +346,17 @@ def demand_factor(
         methods=person.methods,
     )
     extras: dict[str, object] = {"mfa_token": token}
-    if not is_enrolled:
-        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx)}
+    if isinstance(owed, Enroll):
+        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx, owed.kinds)}
+    if redeemed is not None and redeemed.proof.new_recovery_code:
+        extras["recovery_code"] = (
+            redeemed.proof.new_recovery_code
+        )  # the old one is gone, and this is told once
     refusal = MfaRequired(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
-    with _last_transaction(ctx, person, lost, completes=False, attempt=attempt) as conn:
+    with _last_transaction(ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed) as conn:
         transactions.add_transaction(conn, transaction)
         if new_hash and person.user.password_hash:  # now: the second step has no password to hash
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
@@ -341,7 +394,7 @@ def denial(reason: str) -> Refusal:
         return Unauthorized("user is blocked", reason=reason, event="f")
     if reason in PASSWORD_REASONS:
         return Unauthorized(PASSWORD_OVER, reason=reason, event="f")
-    return AccessDenied("The login is not allowed.", reason=reason, event="f")
+    return AccessDenied(CLOSED.get(reason, "The login is not allowed."), reason=reason, event="f")
 
 
 def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:

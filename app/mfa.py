@@ -2,11 +2,21 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from app import audit
+from app.asking import (
+    Asking,
+    Person,
+    asking_again,
+    is_good,
+    is_opened_by_pass,
+    name_in,
+    permitted,
+    standing_of,
+)
 from app.channels import notices, outbox
 from app.context import Context
 from app.crypto import digest
@@ -19,14 +29,18 @@ from app.errors import (
     TemporarilyUnavailable,
 )
 from app.errors import UnsupportedChallengeType as Unsupported
-from app.factors import FACTORS, vocabulary
-from app.factors.factor import Begun, Challenging, Enrolling, Factor, is_of
+from app.factors import FACTORS, recovery_code, vocabulary
+from app.factors.factor import Begun, Challenging, Enrolling, Factor, demands_of, is_of
+from app.factors.vocabulary import policy_name
 from app.guards import sends
-from app.store import authenticators, challenges, clients, realms, users
+from app.policy import CLOSED, Deny, decide, may_enroll, may_unenroll
+from app.policy import Challenge as Owed
+from app.store import authenticators, challenges, clients, realms, tickets, users
 from app.store.authenticators import Authenticator
 from app.store.challenges import Challenge
 from app.store.clients import Client
 from app.store.realms import Place, Realm
+from app.store.tickets import Ticket
 from app.store.users import User
 from app.tokens import mfa_token
 from app.tokens.methods import has_second_factor
@@ -41,25 +55,28 @@ NOT_ENROLLED = "User is not enrolled. You can use /mfa/associate endpoint to enr
 ALREADY_ENROLLED = "User is already enrolled."
 NO_RECOVERY_CODE = "User does not have a recovery-code."
 NOT_SUPPORTED = "The user does not support the requested challenge type ({asked}). Supported type: {has}."
+BAD_PASS = "The access pass is not valid."  # noqa: S105 - a text
+LAST_FACTOR = "A second factor is required here: the last one cannot be removed."
 MALFORMED_HANDLE = "Malformed {name}"
 OTHER_TRANSACTION = "The {name} doesn't match the mfa_token"
 EXPIRED_HANDLE = "{name} is expired"
 UNKNOWN_AUTHENTICATOR = "The authenticator_id does not belong to an active authenticator of the user."
 
 
-def enrollable_types(ctx: Context) -> list[dict[str, str]]:
-    """`mfa_requirements.enroll`: what a person without a factor may begin with."""
+def enrollable_types(ctx: Context, allowed: tuple[str, ...]) -> list[dict[str, str]]:
+    """`mfa_requirements.enroll`: what a person without a factor may begin with, of what the policy allows."""
     with ctx.db.read() as conn:
-        found = dict.fromkeys(f.type for f in enrollable(ctx, conn) if f.is_challengeable)
+        found = dict.fromkeys(f.type for f in enrollable(ctx, conn, allowed) if f.is_challengeable)
     if not found:
         log.error("a second factor is owed and no factor is enabled: see PUT /api/v2/guardian/factors/otp")
     return [{"type": type} for type in found]
 
 
-def enrollable(ctx: Context, conn: Connection) -> list[Factor]:
-    """Factors that an administrator has switched on, and that the server can ask for."""
+def enrollable(ctx: Context, conn: Connection, allowed: tuple[str, ...]) -> list[Factor]:
+    """Factors that the policy allows, that an administrator has switched on, and that the server can ask for."""
     enabled = vocabulary.enabled_kinds(ctx, conn)
-    return [f for f in FACTORS.values() if f.kind in enabled and f.is_ready(ctx, conn)]
+    found = [f for f in FACTORS.values() if f.kind in enabled and policy_name(f.kind) in allowed]
+    return [f for f in found if f.is_ready(ctx, conn)]
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,7 @@ class Bearer:
     user: User
     owned: tuple[Authenticator, ...]
     place: Place
+    asking: Asking
 
     @property
     def has_factor(self) -> bool:
@@ -87,6 +105,15 @@ def _holder(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] 
         return None
     ctx.facts.user_id, ctx.facts.client_id, ctx.facts.realm = user.id, client.id, place.realm.name
     return user, place
+
+
+def _asking(ctx: Context, conn: Connection, opened: Open, user: User) -> Asking:
+    """What the transaction is about, for the policy. Raises InvalidGrant."""
+    client = ctx.look_up(conn, clients.find_client, opened.client_id)
+    asking = asking_again(ctx, conn, client, opened) if client is not None else None
+    if asking is None:
+        raise InvalidGrant(MALFORMED, reason="holder_gone")
+    return permitted(conn, asking, user)
 
 
 def open_bearer(
@@ -108,7 +135,7 @@ def open_bearer(
     if not opened.is_stored and scope not in opened.scope.split():
         raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
     owned = tuple(authenticators.list_authenticators(conn, user.id))
-    return Bearer(opened, user, owned, place)
+    return Bearer(opened, user, owned, place, _asking(ctx, conn, opened, user))
 
 
 # --- what can be done ----------------------------------------------------------------------------------------------
@@ -184,7 +211,12 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
         if holder is None:
             raise InvalidGrant(MALFORMED, reason="holder_gone")
         owned = tuple(authenticators.list_authenticators(conn, opened.user_id))
-        devices = _choose(opened, owned, wanted)
+        asking = _asking(ctx, conn, opened, holder[0])
+        owed = decide(standing_of(ctx, asking, Person(holder[0], owned, opened.methods)))
+        asked_for = owned
+        if isinstance(owed, Owed):
+            asked_for = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
+        devices = _choose(opened, asked_for, wanted)
         factor = FACTORS[devices[0].kind]
         ctx.facts.factor = factor.kind
         begun = _begin(ctx, conn, factor, devices, opened, holder, client)
@@ -236,7 +268,8 @@ def _begin(
         log.error("a code is owed by %s and there is nothing to send it through", factor.kind)
         raise TemporarilyUnavailable(reason="no_gateway")
     user, place = holder
-    return factor.challenge(ctx, conn, Challenging(user, devices, opened.id, client, place.tenant.name))
+    name, demands = place.tenant.name, demands_of(place.realm)
+    return factor.challenge(ctx, conn, Challenging(user, devices, opened.id, client, name, demands))
 
 
 def _ask(
@@ -256,7 +289,7 @@ def _ask(
             realm_id=realm_id,
             device=device,
             channel=factor.costs,
-            budget=sends.Budget(),
+            budget=_budget(realm),
             transaction_id=begun.challenge.transaction_id,
         )
     challenges.add_challenge(conn, begun.challenge)
@@ -273,20 +306,50 @@ def _ask(
         )
 
 
+def _budget(realm: Realm | None) -> sends.Budget:
+    """What the realm's policy says of it; what it leaves open is as everywhere."""
+    if realm is None or realm.mfa_policy is None:
+        return sends.Budget()
+    said, usual = realm.mfa_policy.terms.budgets, sends.Budget()
+    countries = None if said.countries is None else tuple(said.countries)
+    return sends.Budget(said.messages_per_day or usual.messages_per_day, countries)
+
+
+def _opening(ctx: Context, bearer: Bearer, access_pass: str | None) -> tuple[tuple[str, ...], Ticket | None]:
+    """The factors that the policy lets the bearer enrol, and the pass to use up for it. Raises AccessDenied."""
+    person = Person(bearer.user, bearer.owned, bearer.opened.methods)
+    standing = standing_of(ctx, bearer.asking, person)
+    found = None
+    if access_pass is not None:
+        with ctx.db.read() as conn:
+            found = tickets.find_ticket(conn, digest(recovery_code.plain(access_pass)))
+        if found is not None and (found.user_id, found.kind) != (bearer.user.id, tickets.ACCESS_PASS):
+            found = None
+        if found is None or not is_good(ctx, found, bearer.opened.id):
+            raise AccessDenied(BAD_PASS, reason="unknown_access_pass")
+    has_pass = found is not None or is_opened_by_pass(bearer.asking)
+    opening = may_enroll(replace(standing, has_access_pass=has_pass))
+    if isinstance(opening, Deny):
+        raise AccessDenied(CLOSED.get(opening.reason), reason=opening.reason)
+    return opening, found if found is not None and found.consumed_at is None else None
+
+
 def associate(
     ctx: Context,
     bearer: Bearer,
     wire_types: tuple[str, ...],
     oob_channels: tuple[str, ...],
     members: Mapping[str, str],
+    access_pass: str | None = None,
 ) -> dict[str, object]:
     """Enrol a new authenticator, unconfirmed until its first success; the answer of `/mfa/associate`."""
     opened, user = bearer.opened, bearer.user
     if bearer.has_factor and not has_second_factor(opened.methods):
         raise AccessDenied(ALREADY_ENROLLED, reason="factor_exists")
     tenant_name = bearer.place.tenant.name
+    allowed, spent = _opening(ctx, bearer, access_pass)
     with ctx.db.read() as conn:
-        available = enrollable(ctx, conn)
+        available = enrollable(ctx, conn, allowed)
         factor = next((f for f in available if is_of(f, wire_types, oob_channels)), None)
         if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
             asked = " ".join(wire_types + oob_channels)
@@ -302,6 +365,8 @@ def associate(
         shown["oob_channel"] = factor.oob_channel
     with ctx.db.write() as conn:
         _hold(conn, bearer)
+        if spent is not None and not tickets.bind_ticket(conn, spent, opened.id, ctx.now):
+            raise AccessDenied(BAD_PASS, reason="access_pass_used")
         if factor.kind == "recovery_code":
             # A person who proved another factor replaces a code that was lost.
             authenticators.replace_recovery_code(conn, new, ctx.now)
@@ -358,11 +423,15 @@ def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
     if gone is None:
         raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
     ctx.facts.factor = gone.kind
+    standing = standing_of(ctx, bearer.asking, Person(bearer.user, bearer.owned, bearer.opened.methods))
     with ctx.db.write() as conn:
         _hold(conn, bearer)
         if not authenticators.remove_authenticator(conn, bearer.user.id, gone.id):
             raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
         left = authenticators.list_authenticators(conn, bearer.user.id)
+        names = tuple(name_in(standing.policy, a) for a in left if a.confirmed_at is not None)
+        if gone.confirmed_at is not None and not may_unenroll(standing, names):
+            raise AccessDenied(LAST_FACTOR, reason="last_factor")
         if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
             authenticators.remove_authenticators(conn, bearer.user.id)
         if gone.confirmed_at is not None:

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from app import rehearsal
 from app.accounts import jobs
 from app.context import Server
 from app.errors import Refusal
@@ -51,7 +52,7 @@ def _run(server: Server) -> None:
     while True:
         time.sleep(JOBS_EVERY_SECONDS)
         try:
-            while jobs.work_off(server):
+            while jobs.work_off(server, {"mfa_rehearsal": rehearsal.work}):
                 pass
             if time.monotonic() < due:
                 continue

@@ -8,6 +8,7 @@ from itertools import cycle, islice
 import pyotp
 
 from app import accounts
+from app.accounts.policies import mode_only
 from app.context import Context, Server
 from app.crypto import digest, random_id, random_token
 from app.guards.protection import BRUTE_FORCE, LOGIN_STAGE, SIGNUP_STAGE, THROTTLING
@@ -65,7 +66,9 @@ def lay(server: Server) -> Ground:
     secret = random_token()
     ctx = Context(server, now, ip="")
     with server.db.write() as conn:
-        realm = accounts.create_realm(conn, ctx, accounts.new_realm(REALM, now, mfa_mode="when_enrolled"))
+        realm = accounts.create_realm(
+            conn, ctx, accounts.new_realm(REALM, now, mfa_policy=mode_only("when_enrolled"))
+        )
         open_options = {"brute_force_protection": False}
         unguarded = accounts.create_realm(
             conn, ctx, accounts.new_realm(OPEN_REALM, now, options=open_options)

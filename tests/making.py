@@ -9,12 +9,14 @@ import pyotp
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 
 from app import accounts
+from app.accounts.policies import mode_only, terms_of
 from app.context import Context, Server
 from app.crypto import digest, owner_of, random_id
 from app.factors import vocabulary
 from app.factors.relying_party import user_handle
 from app.guards.protection import BRUTE_FORCE, LOGIN_STAGE, SIGNUP_STAGE, THROTTLING
 from app.passwords import FORM
+from app.policy_terms import Written
 from app.store import apis, authenticators, client_grants, clients, realms, tenant
 from app.store import users as user_rows
 from app.store.apis import Api
@@ -40,13 +42,24 @@ def now() -> datetime:
 
 
 def make_realm(server: Server, name: str, mode: str | None = None) -> Realm:
-    realm = replace(accounts.new_realm(name, now()), mfa_mode=mode)
+    realm = replace(accounts.new_realm(name, now()), mfa_policy=mode_only(mode) if mode else None)
     with server.db.write() as conn:
         realms.add_realm(conn, realm)
         realms.set_names(conn, realm.id, [name])
         found = realms.find_realm(conn, realm.id)
     assert found is not None
     return found
+
+
+def set_mode(server: Server, realm: Realm, mode: str) -> None:
+    set_policy(server, realm, {"mode": mode})
+
+
+def set_policy(server: Server, realm: Realm, terms: dict[str, Any], **written: object) -> None:
+    """Write a policy, without the checks and the event of an administrator's."""
+    policy = Written(**({"terms": terms_of(terms), "version": 1, "since": now()} | written))  # type: ignore[arg-type]
+    with server.db.write() as conn:
+        realms.update_realm(conn, realm.id, mfa_policy=policy)
 
 
 def make_client(

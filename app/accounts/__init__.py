@@ -57,6 +57,7 @@ from app.accounts.realms import (
     set_names,
     update_realm,
 )
+from app.accounts.recovering import make_pass, reset_mfa, void_passes
 from app.accounts.setup import install
 from app.accounts.tenant import put_document, remove_document, set_mfa_policies, update_tenant
 from app.errors import NotPossible
@@ -82,6 +83,7 @@ __all__ = [
     "initial_password",
     "is_still_there",
     "label_refresh_token",
+    "make_pass",
     "install",
     "new_client_id",
     "new_realm",
@@ -96,6 +98,7 @@ __all__ = [
     "remove_realm",
     "remove_user",
     "reset_factors",
+    "reset_mfa",
     "revoke_access",
     "revoke_refresh_tokens",
     "revoke_refresh_tokens_of",
@@ -115,5 +118,6 @@ __all__ = [
     "update_realm",
     "update_tenant",
     "update_user",
+    "void_passes",
     "with_defaults",
 ]

@@ -4,6 +4,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from app import audit
@@ -38,6 +39,8 @@ def _shown(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         shown = {f.name: getattr(value, f.name) if f.repr else MASK for f in fields(value)}
         return {name: _shown(part) for name, part in shown.items() if part not in (None, (), {})}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, dict):
         return {str(name): _masked(str(name), part) for name, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -18,13 +18,15 @@ from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
-from app.factors.factor import Answer, Begun, Challenging, Enrolling, Factor, Proof
+from app.factors.factor import Answer, Begun, Challenging, Enrolling, Factor, Proof, demands_of
 from app.guards import second_factor, sends
 from app.guards.second_factor import Guess
+from app.policy import CLOSED, policy_of
 from app.store import authenticators, challenges, tickets, users
 from app.store.authenticators import Authenticator
 from app.store.challenges import Challenge
 from app.store.realms import Realm
+from app.store.roles import list_roles_of
 from app.store.tenant import get_tenant
 from app.store.tickets import Ticket
 from app.store.users import User
@@ -66,7 +68,7 @@ def open_for_enrollment(ctx: Context, conn: Connection, token: str) -> Opened:
     owned = tuple(authenticators.list_authenticators(conn, user.id))
     if not ticket.details.get("allows_more") and any(a.confirmed_at for a in owned):
         raise AccessDenied(ENROLLED, reason="factor_exists")
-    kinds = vocabulary.enabled_kinds(ctx, conn)
+    kinds = vocabulary.enabled_kinds(ctx, conn) & _allowed_kinds(ctx, conn, user, realm)
     if ticket.details.get("kinds"):
         kinds &= set(ticket.details["kinds"])
     factors = tuple(
@@ -75,6 +77,15 @@ def open_for_enrollment(ctx: Context, conn: Connection, token: str) -> Opened:
     if not factors:
         raise AccessDenied(SWITCHED_OFF, reason="factor_unavailable")
     return Opened(ticket, user, realm, owned, factors, ctx.look_up(conn, get_tenant).name)
+
+
+def _allowed_kinds(ctx: Context, conn: Connection, user: User, realm: Realm) -> set[str]:
+    """What the realm's policy lets somebody enrol with a ticket. Raises AccessDenied."""
+    terms = policy_of(realm.mfa_policy, ctx.look_up(conn, get_tenant).mfa_policies).terms
+    if terms.enrollment.self_service == "closed":
+        raise AccessDenied(CLOSED["enrollment_closed"], reason="enrollment_closed")
+    roles = tuple(role.id for role in list_roles_of(conn, user.id)) if terms.mentions_roles else ()
+    return {kind for kind in FACTORS if vocabulary.policy_name(kind) in terms.allows(roles)}
 
 
 def begin(ctx: Context, token: str, kind: str, members: Mapping[str, str]) -> dict[str, object]:
@@ -87,7 +98,8 @@ def begin(ctx: Context, token: str, kind: str, members: Mapping[str, str]) -> di
         new = factor.enroll(ctx, enrolling)
         device, begun = new.authenticator, None
         if factor.challenge is not None:
-            challenging = Challenging(user, (device,), opened.mark, None, opened.issuer_name)
+            demands = demands_of(opened.realm)
+            challenging = Challenging(user, (device,), opened.mark, None, opened.issuer_name, demands)
             begun = factor.challenge(ctx, conn, challenging)
     with ctx.db.write() as conn:
         if not users.is_unchanged(conn, user):
@@ -156,6 +168,7 @@ def finish(ctx: Context, token: str, kind: str, members: Mapping[str, str], hand
             second_factor.succeeded(conn, guess, proof.authenticator)
             if not proof.consume(conn, ctx.now):
                 raise InvalidGrant(factor.wrong_answer, reason="code_replayed")
+            users.note_reset(conn, user.id, None)
             shown = _recovery_code(conn, ctx, opened) if gives_code else None
             notices.put(conn, ctx, user, "factor_added", factor=factor.type)
             enrolled: dict[str, object] = {"enrolled": proof.authenticator.id}

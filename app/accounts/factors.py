@@ -155,6 +155,7 @@ def remove(
     left = authenticators.list_authenticators(conn, user.id)
     if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
         authenticators.remove_authenticators(conn, user.id)
+        users.note_reset(conn, user.id, ctx.now)
     ctx.facts.user_id = user.id
     notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})

@@ -8,10 +8,11 @@ import gzip
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -103,8 +104,14 @@ def new_runner() -> str:
 # --- working off ---------------------------------------------------------------------------------------------------
 
 
-def work_off(server: Server) -> bool:
-    """Take the oldest job that nobody works on, and see it through; False when there is none."""
+Work = Callable[[Server, Job, str], None]
+
+
+def work_off(server: Server, others: Mapping[str, Work] = MappingProxyType({})) -> bool:
+    """Take the oldest job that nobody works on, and see it through; False when there is none.
+
+    `others` are types of jobs that are worked off on higher floors.
+    """
     now = datetime.now(UTC)
     with server.db.read() as conn:
         job_id, has_overdue = rows.find_free(conn, now), rows.has_overdue(conn, now)
@@ -120,14 +127,14 @@ def work_off(server: Server) -> bool:
             return True
         job = rows.find_job(conn, job_id)
     if job is not None:
-        _see_through(server, job, runner)
+        _see_through(server, job, runner, others)
     return True
 
 
-def _see_through(server: Server, job: Job, runner: str) -> None:
+def _see_through(server: Server, job: Job, runner: str, others: Mapping[str, Work]) -> None:
     status, details = "completed", None
     try:
-        _WORK[job.type](server, job, runner)
+        (_WORK | dict(others))[job.type](server, job, runner)
     except JobLost:
         return
     except JobFailed as failure:
@@ -208,7 +215,7 @@ def _context(server: Server, job: Job, realm: Realm) -> Context:
     return Context(server, datetime.now(UTC), "", "belay jobs", job.id, facts=facts)
 
 
-_WORK: dict[str, Callable[[Server, Job, str], None]] = {
+_WORK: dict[str, Work] = {
     "users_import": _import,
     "users_export": _export,
     "verification_email": _send_verification,

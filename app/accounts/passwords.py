@@ -14,7 +14,7 @@ from app.guards import breached_password
 from app.guards.protection import get_protection
 from app.password_rules import Failure, PasswordRules, check, facts_of, rules_of
 from app.passwords import PasswordUnusable, normal_form
-from app.policy import effective_mode
+from app.policy import policy_of
 from app.store import password_history
 from app.store.realms import Realm
 from app.store.tenant import get_tenant
@@ -45,10 +45,10 @@ def are_kept(realm: Realm, user: User | None) -> bool:
 
 
 def rules_for(ctx: Context, conn: Connection, realm: Realm) -> PasswordRules:
-    mode = effective_mode(
-        realm.mfa_mode, ctx.look_up(conn, get_tenant).mfa_policies, is_exempt=not realm.wants_mfa
-    )
-    return rules_of(realm.options, is_password_only=mode != "always")
+    policy = policy_of(realm.mfa_policy, ctx.look_up(conn, get_tenant).mfa_policies)
+    is_enforced = realm.wants_mfa and policy.terms.enforcement == "enforce"
+    options = realm.options if policy.terms.assurance == "any" else realm.options | {"assurance": "nist"}
+    return rules_of(options, is_password_only=policy.mode != "always" or not is_enforced)
 
 
 def hash_checked(ctx: Context, realm: Realm, user: User, password: str) -> str:

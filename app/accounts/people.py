@@ -199,6 +199,7 @@ def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     """Remove every authenticator of a person and end all access. Returns the kinds that were confirmed."""
     users.update_user(conn, user.id, tokens_valid_after=ctx.now)
     end_access(conn, ctx, user)
+    users.note_reset(conn, user.id, ctx.now)
     kinds = authenticators.remove_authenticators(conn, user.id)
     ctx.facts.user_id = user.id
     if kinds:

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app.accounts import changes
+from app.accounts import changes, policies
 from app.context import Context
 from app.crypto import random_id
 from app.directories import DIRECTORIES
 from app.directories.options import with_sealed_secret
 from app.errors import Conflict, NotPossible
 from app.policy import REALM_MODES
+from app.policy_terms import Terms
 from app.store import realms as rows
 from app.store import refresh_families
 from app.store.realms import Realm
@@ -109,9 +110,6 @@ def set_names(conn: Connection, ctx: Context, realm: Realm, names: tuple[str, ..
 
 def update_realm(conn: Connection, ctx: Context, realm: Realm, **changed: Any) -> Realm:
     """Change what it says of itself. `options` replace the old ones as a whole. Raises NotPossible."""
-    mode = changed.get("mfa_mode")
-    if mode is not None and mode not in REALM_MODES:
-        raise NotPossible(f"a realm's MFA mode is one of: {', '.join(REALM_MODES)}")
     after = realm
     if "options" in changed:
         kept = {name: realm.options[name] for name in KEPT_OPTIONS if name in realm.options}
@@ -126,7 +124,12 @@ def update_realm(conn: Connection, ctx: Context, realm: Realm, **changed: Any) -
 
 
 def set_mfa_mode(conn: Connection, ctx: Context, realm: Realm, mode: str) -> Realm:
-    return update_realm(conn, ctx, realm, mfa_mode=mode)
+    """The policy's mode alone. Raises NotPossible."""
+    if mode not in REALM_MODES:
+        raise NotPossible(f"a realm's MFA mode is one of: {', '.join(REALM_MODES)}")
+    known = realm.mfa_policy.terms if realm.mfa_policy is not None else Terms()
+    terms = known.model_copy(update={"mode": mode})
+    return policies.write_policy(conn, ctx, realm, terms, by=ctx.user_agent or "setup")
 
 
 def set_clients(conn: Connection, ctx: Context, realm: Realm, client_ids: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import click
 
 from app import accounts
 from app.accounts import passwords
+from app.accounts.recovering import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from app.cli.shared import (
     Failed,
     confirm,
@@ -21,6 +22,7 @@ from app.store import authenticators
 from app.store import users as rows
 from app.store.users import User
 
+PASS_SECONDS = click.IntRange(SHORTEST_SECONDS, LONGEST_SECONDS)
 realm_option = click.option("--realm", "realm_name", required=True, help="The realm they are in.")
 
 
@@ -152,14 +154,39 @@ def delete(who: str, realm_name: str, yes: bool) -> None:
 @users.command("reset-mfa")
 @click.argument("who")
 @realm_option
+@click.option("--reason", default="asked for at the command line", help="Why; it goes into the log.")
+@click.option("--access-pass", "seconds", type=PASS_SECONDS, help="Also make a pass that lives SECONDS.")
 @yes_option
-def reset_mfa(who: str, realm_name: str, yes: bool) -> None:
-    """Remove every second factor of a person and end their tokens."""
+@json_option
+def reset_mfa(who: str, realm_name: str, reason: str, seconds: int | None, yes: bool, as_json: bool) -> None:
+    """Remove every second factor of a person and end their tokens and open logins."""
     confirm(f"Remove every second factor of {who}?", yes)
     with opened() as ctx, ctx.db.write() as conn:
         user = get_user(conn, get_realm(conn, realm_name), who)
-        kinds = accounts.reset_factors(conn, ctx, user)
-    click.echo(f"removed: {', '.join(kinds) or 'nothing'}")
+        done = accounts.reset_mfa(conn, ctx, user, reason=reason, by=ctx.user_agent, pass_seconds=seconds)
+    told = {
+        "removed": done.removed,
+        "ended_refresh_tokens": done.ended_refresh_tokens,
+        "access_pass": done.access_pass,
+        "expires_at": done.expires_at,
+    }
+    show({name: value for name, value in told.items() if value is not None}, as_json)
+
+
+@users.command("access-pass")
+@click.argument("who")
+@realm_option
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@click.option(
+    "--seconds", type=PASS_SECONDS, default=DEFAULT_SECONDS, show_default=True, help="How long it lives."
+)
+@json_option
+def access_pass(who: str, realm_name: str, reason: str, seconds: int, as_json: bool) -> None:
+    """Make a pass, printed this once, with which somebody without a second factor enrols one."""
+    with opened() as ctx, ctx.db.write() as conn:
+        user = get_user(conn, get_realm(conn, realm_name), who)
+        made, text = accounts.make_pass(conn, ctx, user, seconds=seconds, reason=reason, by=ctx.user_agent)
+    show({"access_pass": text, "expires_at": made.expires_at}, as_json)
 
 
 @users.command()

@@ -17,6 +17,7 @@ from app.context import Context
 from app.store.authenticators import Authenticator
 from app.store.challenges import Challenge
 from app.store.clients import Client
+from app.store.realms import Realm
 from app.store.users import User
 
 
@@ -40,6 +41,14 @@ class Demands:
     user_verification: str = "discouraged"
     attachment: str = "any"
     synced: str = "allow"
+
+
+def demands_of(realm: Realm | None) -> Demands:
+    """Those of the realm's policy."""
+    if realm is None or realm.mfa_policy is None:
+        return Demands()
+    keys = realm.mfa_policy.terms.factors.webauthn
+    return Demands(keys.user_verification, keys.attachment, keys.synced)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,11 @@ def new_code() -> str:
     return random_id(LENGTH, ALPHABET)
 
 
+def plain(text: str) -> str:
+    """It is read from paper: spaces, hyphens and small letters are forgiven."""
+    return text.replace(" ", "").replace("-", "").upper()
+
+
 def enroll(ctx: Context, enrolling: Enrolling) -> Enrollment:
     code = new_code()
     authenticator = Authenticator(
@@ -34,8 +39,7 @@ def enroll(ctx: Context, enrolling: Enrolling) -> Enrollment:
 
 
 def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof | str:
-    # It is read from paper: spaces, hyphens and small letters are forgiven.
-    code = answer.members.get("recovery_code", "").replace(" ", "").replace("-", "").upper()
+    code = plain(answer.members.get("recovery_code", ""))
     if not hmac.compare_digest(digest(code), authenticator.code_digest or ""):
         return "wrong_code"
     successor = new_code()

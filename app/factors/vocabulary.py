@@ -52,6 +52,17 @@ BY_GUARDIAN = {names.guardian: names for names in NAMES}
 DOCUMENT = "guardian/factors"
 MESSAGE_TYPES = "guardian/factors/phone/message-types"
 
+# What a policy calls them; a phone is one factor, by whatever way a code reaches it.
+_POLICY_NAMES = {"sms": "phone"}
+
+
+def policy_name(word: str) -> str:
+    """The name in a policy of a kind of authenticator. A word that nobody knows stays what it is, and counts for
+    nothing.
+    """
+    name = BY_KIND[word].guardian if word in BY_KIND else word
+    return _POLICY_NAMES.get(name, name)
+
 
 def switches(written: object) -> dict[str, bool]:
     """Which guardian factors are on: what an administrator wrote, else what a fresh server has."""

@@ -8,15 +8,17 @@ from app import accounts, audit, login
 from app.asking import Asking, Person, permitted, standing_of
 from app.context import Context
 from app.errors import InvalidGrant, Refusal, Unauthorized
+from app.explaining import note
 from app.grants.grant import Grant, Param, TokenRequest
-from app.policy import Allow, Challenge, Deny, Enroll, decide
+from app.policy import Allow, Challenge, Deny, Enroll, decide, is_proven
 from app.store import authenticators, opaque_tokens, realms, refresh_families, signing_keys
 from app.store.clients import Client
 from app.store.refresh_families import RefreshFamily
 from app.store.signing_keys import Signer
 from app.tokens import audience, issue, refresh, scope
 from app.tokens.issue import Grantee, TokenSet
-from app.tokens.methods import has_second_factor
+from app.tokens.methods import PASSWORD
+from app.tokens.mfa_token import LIFETIME
 from app.tokens.refresh import Presented
 
 UNKNOWN = "Unknown or invalid refresh token."
@@ -33,14 +35,17 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
 
     # A scope can only shrink; what is not in the original is left out in silence (RFC 6749 6 lets us).
     given = tuple(word for word in asking.scope if word in wanted) if wanted else asking.scope
-    match decide(standing_of(asking, person)):
+    narrowed = replace(asking, scope=given)
+    standing = standing_of(ctx, narrowed, person, is_refresh=True)
+    decision = decide(standing)
+    note(ctx, asking, standing, decision)
+    match decision:
         case Deny("user_blocked"):
             raise Unauthorized("user is blocked", reason="user_blocked", status=403)
         case Deny(reason):
             raise InvalidGrant(UNKNOWN, reason=reason)
-        case Challenge() | Enroll() as owed:
-            narrowed = replace(asking, scope=given)
-            login.demand_factor(ctx, narrowed, person, is_enrolled=isinstance(owed, Challenge))
+        case Challenge() | Enroll():
+            _demand(ctx, narrowed, person, decision)
         case Allow():
             pass
     if not accounts.is_still_there(ctx, asking.realm, person.user):
@@ -71,6 +76,19 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     return replace(minted.token_set, refresh_token=successor)
 
 
+def _demand(ctx: Context, asking: Asking, person: Person, owed: Challenge | Enroll) -> NoReturn:
+    """Raises MfaRequired, InvalidGrant.
+
+    Of what was proven at the login only the password is taken over: a factor proven long ago must not open the way
+    to a new one. And a first factor takes a password of just now, which a stolen refresh token has not.
+    """
+    person = replace(person, methods=tuple((name, at) for name, at in person.methods if name == PASSWORD))
+    newest = max((at for _, at in person.methods), default=0)
+    if isinstance(owed, Enroll) and ctx.now.timestamp() - newest > LIFETIME.total_seconds():
+        raise InvalidGrant(UNKNOWN, reason="enrollment_needs_password")
+    login.demand_factor(ctx, asking, person, owed)
+
+
 def _read(
     ctx: Context, client: Client, presented: Presented
 ) -> tuple[RefreshFamily, Asking, Person, dict[str, Signer]]:
@@ -87,9 +105,6 @@ def _read(
             raise InvalidGrant(UNKNOWN, reason="realm_gone")
         ctx.facts.realm = place.realm.name
         _check_alive(ctx, family)
-        # Whoever proved a factor at login owes none now; only else it matters what there is to prove.
-        is_proven = has_second_factor(family.methods)
-        owned = () if is_proven else tuple(authenticators.list_authenticators(conn, user.id))
         target = audience.resolve_for_user(ctx, conn, family.audience, client)
         asking = Asking(
             client=client,
@@ -102,13 +117,17 @@ def _read(
             gty=family.gty,
         )
         asking = permitted(conn, asking, user)
+        person = Person(user, (), family.methods)
+        # Whoever proved a factor that still counts owes none now; only else it matters what there is to prove.
+        if not is_proven(standing_of(ctx, asking, person, is_refresh=True)):
+            person = replace(person, owned=tuple(authenticators.list_authenticators(conn, user.id)))
         signers = ctx.look_up(conn, signing_keys.list_signers)
     if client.refresh_rotates and presented.secret_digest != family.current_digest:
         if not _is_within_leeway(ctx, client, family, presented):
             _end_family(ctx, family)
     elif presented.secret_digest != family.current_digest:
         raise InvalidGrant(UNKNOWN, reason="unknown_refresh_token")
-    return family, asking, Person(user, owned, family.methods), signers
+    return family, asking, person, signers
 
 
 def _check_alive(ctx: Context, family: RefreshFamily) -> None:

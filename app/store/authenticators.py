@@ -110,6 +110,13 @@ def list_authenticators(conn: Connection, user_id: str) -> list[Authenticator]:
     return [value_of(Authenticator, row) for row in conn.execute(_OF_USER, {"user_id": user_id})]
 
 
+def list_of_many(conn: Connection, user_ids: list[str]) -> dict[str, tuple[Authenticator, ...]]:
+    found: dict[str, tuple[Authenticator, ...]] = {}
+    for row in conn.execute(select(authenticators).where(_C.user_id.in_(user_ids)).order_by(_C.created_at)):
+        found[row.user_id] = (*found.get(row.user_id, ()), value_of(Authenticator, row))
+    return found
+
+
 def list_enrolled(conn: Connection, user_ids: Iterable[str]) -> set[str]:
     """Who of these people has a confirmed second factor."""
     of_them = _C.user_id.in_(list(user_ids)) & _C.confirmed_at.is_not(None) & (_C.kind != "recovery_code")

@@ -1,9 +1,22 @@
 """What all tables share: the metadata, points in time, rows as values, and how a race is told."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, Select, func, select
+from pydantic import BaseModel
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    Select,
+    func,
+    select,
+)
 from sqlalchemy.types import TypeDecorator
 
 # Alembic needs every constraint to have a name that it can find again.
@@ -43,6 +56,23 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Kept(TypeDecorator[Any]):
+    """A value with members of its own, as one JSON document; `read` makes it of the document again."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def __init__(self, read: Callable[[object], BaseModel]) -> None:
+        super().__init__()
+        self.read = read
+
+    def process_bind_param(self, value: BaseModel | None, dialect: Dialect) -> Any:
+        return None if value is None else value.model_dump(mode="json")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> BaseModel | None:
+        return None if value is None else self.read(value)
 
 
 def won(result: Any) -> bool:

@@ -157,12 +157,33 @@ def running_transactions(conn: Connection) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def _day(conn: Connection) -> ColumnElement[str]:
+    if conn.dialect.name == "sqlite":
+        return func.strftime(literal("%Y-%m-%d", Text), events.c.at, type_=Text)
+    return func.to_char(func.timezone("UTC", events.c.at), literal("YYYY-MM-DD", Text), type_=Text)
+
+
+def count_of_realm(
+    conn: Connection, realm: str, since: datetime, until: datetime
+) -> list[tuple[str, str, str, int]]:
+    """(day as YYYY-MM-DD, type, reason, how many) of a realm."""
+    day = _day(conn)
+    chosen = (events.c.realm == realm) & (events.c.at >= since) & (events.c.at < until)
+    found = select(day, events.c.type, events.c.reason, func.count()).where(chosen)
+    rows = conn.execute(found.group_by(day, events.c.type, events.c.reason))
+    return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+
+
+def list_logins_of(conn: Connection, user_id: str, limit: int) -> list[Event]:
+    """The newest logins of a person and wrong passwords at their account, the newest first."""
+    chosen = (events.c.user_id == user_id) & events.c.type.in_((*LOGIN_TYPES, "fp"))
+    rows = conn.execute(select(events).where(chosen).order_by(events.c.id.desc()).limit(limit))
+    return [value_of(Event, row) for row in rows]
+
+
 def count_logins(conn: Connection, since: datetime, until: datetime) -> list[tuple[str, str, int]]:
     """(day as YYYY-MM-DD, type, how many) of what the daily figures are made of."""
-    if conn.dialect.name == "sqlite":
-        day = func.strftime(literal("%Y-%m-%d", Text), events.c.at, type_=Text)
-    else:
-        day = func.to_char(func.timezone("UTC", events.c.at), literal("YYYY-MM-DD", Text), type_=Text)
+    day = _day(conn)
     chosen = events.c.type.in_(COUNTED_TYPES) & (events.c.at >= since) & (events.c.at < until)
     found = select(day, events.c.type, func.count()).where(chosen).group_by(day, events.c.type)
     return [(row[0], row[1], int(row[2])) for row in conn.execute(found)]

@@ -23,7 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from app.store.base import CONFIGURATION, UTCDateTime, metadata, row_of, value_of
+from app.policy_terms import Written, read_written
+from app.store.base import CONFIGURATION, Kept, UTCDateTime, metadata, row_of, value_of
 from app.store.tenant import Tenant, tenant
 
 realms = Table(
@@ -33,7 +34,7 @@ realms = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("display_name", Text),
-    Column("mfa_mode", Text),
+    Column("mfa_policy", Kept(read_written)),
     Column("is_enabled", Boolean, nullable=False),
     Column("has_brute_force_protection", Boolean, nullable=False),
     Column("options", JSON, nullable=False),
@@ -68,8 +69,8 @@ class Realm:
     name: str
     kind: str
     display_name: str | None
-    mfa_mode: str | None
-    """`never`, `when_enrolled`, `always`, `inherit`, or None where nobody wrote a policy."""
+    mfa_policy: Written | None
+    """None where nobody wrote one."""
     is_enabled: bool
     has_brute_force_protection: bool
     created_at: datetime

@@ -34,19 +34,23 @@ tickets = Table(
 )
 _T = tickets.c
 
+ACCESS_PASS = "access_pass"  # noqa: S105 - a kind of ticket
+
 
 @dataclass(frozen=True)
 class Ticket:
     id: str
     token_digest: str = field(repr=False)
     kind: str
-    """`password`, `verification`, `enrollment` or `unblock`."""
+    """`password`, `verification`, `enrollment`, `unblock` or `access_pass`."""
     user_id: str
     created_at: datetime
     expires_at: datetime
     details: dict[str, Any] = field(default_factory=dict)
     """`email` that it was made for, `result_url`, `marks_verified`, `allows_more` factors than one, `kinds` of
-    authenticator that it is for: none means any."""
+    authenticator that it is for: none means any. Of an access pass its `reason`, `made_by` and, once used, the
+    `transaction_id` of the login that it opened.
+    """
     consumed_at: datetime | None = None
 
 
@@ -71,5 +75,21 @@ def consume_ticket(conn: Connection, ticket_id: str, now: datetime) -> bool:
     return won(conn.execute(update(tickets).where(unused).values(consumed_at=now)))
 
 
-def void_tickets(conn: Connection, user_id: str) -> None:
-    conn.execute(delete(tickets).where(_T.user_id == user_id))
+def list_tickets(conn: Connection, user_id: str, kind: str) -> list[Ticket]:
+    found = select(tickets).where(_T.user_id == user_id, _T.kind == kind).order_by(_T.created_at, _T.id)
+    return [value_of(Ticket, row) for row in conn.execute(found)]
+
+
+def bind_ticket(conn: Connection, ticket: Ticket, transaction_id: str, now: datetime) -> bool:
+    """Use it up for one login; whether this caller is the one that may."""
+    unused = (_T.id == ticket.id) & _T.consumed_at.is_(None) & (_T.expires_at > now)
+    details = ticket.details | {"transaction_id": transaction_id}
+    return won(conn.execute(update(tickets).where(unused).values(consumed_at=now, details=details)))
+
+
+def void_tickets(conn: Connection, user_id: str, kind: str | None = None) -> None:
+    """All of a person's, or those of one kind that were not used yet."""
+    gone = delete(tickets).where(_T.user_id == user_id)
+    if kind is not None:
+        gone = gone.where(_T.kind == kind, _T.consumed_at.is_(None))
+    conn.execute(gone)

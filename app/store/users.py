@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 
 from app.identifiers import look_alike, normal_key, skeleton
-from app.store.base import UTCDateTime, count, metadata, row_of, value_of, won
+from app.policy_terms import Counted
+from app.store.base import Kept, UTCDateTime, count, metadata, row_of, value_of, won
 from app.store.realms import realms
 
 users = Table(
@@ -56,6 +57,7 @@ users = Table(
     Column("last_ip", Text),
     Column("logins_count", Integer, nullable=False),
     Column("last_password_reset", UTCDateTime),
+    Column("mfa_counts", Kept(Counted.model_validate)),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
     Column("directory_checked_at", UTCDateTime),
@@ -99,6 +101,8 @@ class User:
     last_ip: str | None = None
     logins_count: int = 0
     last_password_reset: datetime | None = None
+    mfa_counts: Counted | None = None
+    """What the realm's policy has counted of them: grace, resets, uses as an emergency account."""
     directory_checked_at: datetime | None = None
     """When the directory outside was asked about them without a login."""
 
@@ -236,6 +240,20 @@ def log_in(conn: Connection, user: User, ip: str, now: datetime) -> bool:
     The row stays locked until the transaction ends: whoever changes the person comes before or after.
     """
     return won(conn.execute(_LOGGED_IN, {**_as_seen(user), "ip": ip, "now": now}))
+
+
+_MFA_COUNTS = select(users.c.mfa_counts).where(users.c.id == bindparam("id"))
+
+
+def find_mfa_counts(conn: Connection, user_id: str) -> Counted | None:
+    return conn.execute(_MFA_COUNTS, {"id": user_id}).scalar()
+
+
+def note_reset(conn: Connection, user_id: str, at: datetime | None) -> None:
+    """An administrator removed somebody's factors, or they have one again; the caller has locked the person."""
+    counted = find_mfa_counts(conn, user_id) or Counted()
+    if counted.factors_reset_at != at:
+        update_user(conn, user_id, mfa_counts=counted.model_copy(update={"factors_reset_at": at}))
 
 
 def lock_user(conn: Connection, user_id: str) -> None:

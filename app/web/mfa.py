@@ -57,7 +57,8 @@ def associate() -> Response:
         members = {name: text_member(request.members, name) for name in DEVICE}
         named = {name: value for name, value in members.items() if value is not None}
         kinds = tuple(ENROLLED_AS.get(word, word) for word in types.split())
-        return answer(mfa.associate(ctx, bearer, kinds, tuple(channels.split()), named))
+        access_pass = text_member(request.members, "access_pass")
+        return answer(mfa.associate(ctx, bearer, kinds, tuple(channels.split()), named, access_pass))
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
 

@@ -195,7 +195,7 @@ def _paths() -> Schema:
     challenge = client | {"mfa_token": TEXT, "challenge_type": TEXT_OR_LIST, "authenticator_id": TEXT}
     challenge["oob_channel"] = TEXT
     associate = client | {"authenticator_types": TEXT_OR_LIST, "oob_channels": TEXT_OR_LIST}
-    associate |= dict.fromkeys(DEVICE, TEXT)
+    associate |= dict.fromkeys((*DEVICE, "access_pass"), TEXT)
     begun = {name: {"type": "string"} for name in ("challenge_type", "oob_code", "binding_method")}
     path_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     signature = {"name": "signature", "in": "query", "required": True, "schema": {"type": "string"}}

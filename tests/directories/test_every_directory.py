@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.accounts.policies import mode_only
 from app.context import Context, Server
 from app.directories import DIRECTORIES
 from app.directories.directory import CannotAsk
@@ -70,7 +71,7 @@ def test_a_realm_that_always_asks_lets_nobody_in_with_a_password_alone(
     wire: Wire, server: Server, corp: Realm
 ) -> None:
     with server.db.write() as conn:
-        realms.update_realm(conn, corp.id, mfa_mode="always")
+        realms.update_realm(conn, corp.id, mfa_policy=mode_only("always"))
     refused(login(wire, "alice"), 403, "mfa_required")
     refused(login(wire, "alice", "wrong"), 403, "invalid_grant")
 

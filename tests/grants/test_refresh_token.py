@@ -5,6 +5,7 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from app import accounts
+from app.accounts.policies import mode_only
 from app.context import Context
 from app.store import clients, realms, users
 from tests.making import Cast
@@ -133,7 +134,7 @@ def test_a_changed_password_and_a_reset_end_every_token(wire: Wire, cast: Cast, 
 def test_a_policy_that_became_stricter_asks_at_the_refresh(wire: Wire, cast: Cast) -> None:
     token = bobs(wire)
     with wire.server.db.write() as conn:
-        realms.update_realm(conn, cast.staff.id, mfa_mode="always")
+        realms.update_realm(conn, cast.staff.id, mfa_policy=mode_only("always"))
     answer = wire.refresh(token)
     refused(answer, 403, "mfa_required")
     assert answer.json is not None

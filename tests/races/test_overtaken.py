@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app import accounts
+from app.accounts.policies import mode_only
 from app.context import Context
 from app.store import clients, realms
 from app.store.attempts import password_attempts
@@ -116,7 +117,7 @@ def test_a_stricter_policy_holds_at_the_next_step(live: Live, cast: Cast) -> Non
     making.make_user(live.server, cast.staff, "stricter@example.com")
     token = live.post("/oauth/token", **login("stricter@example.com")).json["refresh_token"]
     with live.server.db.write() as conn:
-        realms.update_realm(conn, cast.staff.id, mfa_mode="always")
+        realms.update_realm(conn, cast.staff.id, mfa_policy=mode_only("always"))
     refreshed = live.post(
         "/oauth/token",
         grant_type="refresh_token",
@@ -125,5 +126,5 @@ def test_a_stricter_policy_holds_at_the_next_step(live: Live, cast: Cast) -> Non
         client_secret=APP_SECRET,
     )
     with live.server.db.write() as conn:
-        realms.update_realm(conn, cast.staff.id, mfa_mode="when_enrolled")
+        realms.update_realm(conn, cast.staff.id, mfa_policy=mode_only("when_enrolled"))
     assert refreshed.json["error"] == "mfa_required"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, delete, select, update
 
+from app.accounts.policies import mode_only
 from app.context import Context, Server, open_server
 from app.store import apis, base, clients, configuration, realms, tenant
 from app.store.tenant import tenant as tenant_table
@@ -40,7 +41,7 @@ CHANGES: dict[str, tuple[Callable[[Connection, Cast], object], int]] = {
     "the realm is closed": (lambda c, cast: realms.update_realm(c, cast.staff.id, is_enabled=False), 400),
     "the realm is not for the client": (lambda c, cast: realms.set_clients_of(c, cast.staff.id, []), 400),
     "the realm demands a factor": (
-        lambda c, cast: realms.update_realm(c, cast.staff.id, mfa_mode="always"),
+        lambda c, cast: realms.update_realm(c, cast.staff.id, mfa_policy=mode_only("always")),
         403,
     ),
     "another realm is the default": (

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from app import accounts, foreign_hashes
+from app.accounts.policies import mode_only
 from app.context import Context, Server
 from app.passwords import Passwords
 from app.store import realms, users
@@ -95,7 +96,7 @@ def test_a_wrong_password_never_replaces_the_hash(
     server: Server, cast: Cast, wire: Wire, factor_mode: str
 ) -> None:
     with server.db.write() as conn:
-        realms.update_realm(conn, cast.staff.id, mfa_mode=factor_mode)
+        realms.update_realm(conn, cast.staff.id, mfa_policy=mode_only(factor_mode))
     dora = import_user(server, cast.staff, "dora@example.com")
     before = kept_hash(server, dora)
     refused(wire.password("dora@example.com", PASSWORD + "x"), 403, "invalid_grant")

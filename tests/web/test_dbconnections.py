@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from app import accounts
 from app.accounts import passwords
+from app.accounts.policies import mode_only
 from app.context import Context
 from app.store import realms
 from tests.making import PASSWORD, Cast, now
@@ -271,7 +272,7 @@ def test_a_realm_of_high_assurance_wants_length_and_nothing_else(
     assert admin.ask("PATCH", bob, {"password": "Fourteen ch4rs"}).status_code == 400
     admin.patch(bob, {"password": "sixteen letters and more"})
     with wire.server.db.write() as conn:
-        realms.update_realm(conn, cast.staff.id, mfa_mode="always")
+        realms.update_realm(conn, cast.staff.id, mfa_policy=mode_only("always"))
     admin.patch(bob, {"password": "plainer one"})
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from app import accounts
+from app.accounts.policies import mode_only
 from app.context import Context
 from app.store import clients, realms
 from tests import making
@@ -109,7 +110,7 @@ def test_a_login_for_own_factors_needs_the_factor_even_where_the_realm_asks_none
     wire: Wire, cast: Cast
 ) -> None:
     with wire.server.db.write() as conn:
-        realms.update_realm(conn, cast.staff.id, mfa_mode="never")
+        realms.update_realm(conn, cast.staff.id, mfa_policy=mode_only("never"))
     wire.ok(wire.password())
     token = wire.mfa_token(audience="http://127.0.0.1:8000/mfa/")
     wire.ok(wire.otp(token, code_of(cast.alice_totp)))

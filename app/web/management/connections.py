@@ -6,9 +6,11 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from app import accounts
+from app.accounts.policies import write_line
 from app.directories import DIRECTORIES
 from app.directories.directory import CannotAsk
 from app.errors import Missing, NotPossible
+from app.policy_mirror import LABEL
 from app.store import clients, realms, users
 from app.store.realms import Realm
 from app.store.tenant import lock_tenant
@@ -148,6 +150,7 @@ def create_connection(call: Call) -> object:
         realm = accounts.create_realm(
             conn, ctx, realm, names=tuple(given.realms or ()), clients=tuple(given.enabled_clients or ())
         )
+        realm = _mirrored(conn, call, realm)
         return view(conn, realm)
 
 
@@ -171,11 +174,20 @@ def update_connection(call: Call) -> object:
             changed["shown"] = realm.shown | _shown(given)
         if changed:
             realm = accounts.update_realm(conn, ctx, realm, **changed)
+        realm = _mirrored(conn, call, realm)
         if given.realms is not None:
             accounts.set_names(conn, ctx, realm, tuple(given.realms) or (realm.name,))
         if given.enabled_clients is not None:
             accounts.set_clients(conn, ctx, realm, tuple(given.enabled_clients))
         return view(conn, realm)
+
+
+def _mirrored(conn: Connection, call: Call, realm: Realm) -> Realm:
+    """The policy as the line of it among the metadata says, where there was one in the body."""
+    given: Changes = call.body
+    if given.metadata is None or LABEL not in given.metadata:
+        return realm
+    return write_line(conn, call.ctx, realm, given.metadata[LABEL], by=call.caller.client_id)
 
 
 @operation("DELETE", "/connections/{id}", scopes="delete:connections", ok=202)

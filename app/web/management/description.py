@@ -30,6 +30,7 @@ REFUSALS = {
     403: "The token lacks the scope.",
     404: "There is no such thing.",
     409: "There is one already.",
+    412: "It was changed since the version that `If-Match` names.",
     413: "The body is too large.",
     429: "Too many requests; the headers say when to come again.",
     503: "Something needed is down; `Retry-After` says when to come again.",
@@ -76,6 +77,8 @@ def _described(operation: Operation, bodies: Schema) -> Schema:
     for status, meaning in REFUSALS.items():
         if (status == 413 and operation.body is None) or (status == 409 and operation.method == "GET"):
             continue
+        if status == 412 and not operation.takes_if_match:
+            continue
         responses[str(status)] = {"description": meaning, "content": problem}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
@@ -88,6 +91,8 @@ def _described(operation: Operation, bodies: Schema) -> Schema:
         "security": [{"bearer": []}],
         "responses": responses,
     }
+    if operation.takes_if_match:
+        parameters.append({"name": "If-Match", "in": "header", "schema": {"type": "string"}})
     parameters += _query_parameters(operation.query)
     if parameters:
         described["parameters"] = parameters

@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from sqlalchemy import Connection
 
-from app.accounts import exporting
+from app.accounts import exporting, policies
 from app.accounts import jobs as work
 from app.context import Context
-from app.errors import Missing, NotPossible
+from app.errors import Forbidden, Missing, NotPossible
+from app.rehearsal import MOST_DAYS
 from app.store import jobs, realms
 from app.store.jobs import Job
 from app.store.realms import Realm
 from app.web.downloads import location
+from app.web.management.mfa_policies import MfaPolicy, given_terms
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Flag
 from app.web.management.schema import Body
@@ -21,6 +23,7 @@ from app.web.management.users import get_user
 from app.web.management.wire import timestamp
 
 UNKNOWN_CONNECTION = "The connection does not exist."
+PEOPLE = ("create:users", "read:users")
 SHOWN_OPTIONS = ("external_id", "format", "limit", "fields")
 
 
@@ -46,6 +49,8 @@ def _view_whole(ctx: Context, job: Job) -> dict[str, Any]:
         found["summary"] = counts | {"total": job.failed + job.updated + job.inserted}
     if job.type == "users_export" and job.status == "completed":
         found["location"] = location(ctx, job)
+    if job.type == "mfa_rehearsal" and job.status == "completed":
+        found["result"] = json.loads(b"".join(jobs.read_parts(ctx.db, job.id)))
     if job.status_details:
         found["status_details"] = job.status_details
     return found
@@ -165,13 +170,38 @@ def send_verification_email(call: Call) -> object:
     return view(call.ctx, job)
 
 
+class NewRehearsal(Body):
+    connection_id: Annotated[str, Field(min_length=1, max_length=100)]
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 30
+    policy: MfaPolicy
+    """Members that would change; the others stay as they are."""
+
+
+@operation("POST", "/jobs/mfa-rehearsal", scopes="read:mfa_policies", ok=202, body=NewRehearsal)
+def rehearse_mfa_policy(call: Call) -> object:
+    """Tell what an MFA policy would have meant for the logins of the last days; nothing is changed"""
+    given: NewRehearsal = call.body
+    with call.ctx.db.write() as conn:
+        realm = _find_realm(conn, given.connection_id)
+        known = policies.shown_terms(conn, realm).model_dump(mode="json")
+        terms = policies.terms_of(known | given_terms(given.policy))
+        options = {"days": given.days, "terms": terms.model_dump(mode="json")}
+        job = work.create(conn, call.ctx, "mfa_rehearsal", realm, options)
+    return view(call.ctx, job)
+
+
 # --- looking at one ------------------------------------------------------------------------------------------------
 
 
-@operation("GET", "/jobs/{id}", scopes="create:users read:users")
+@operation("GET", "/jobs/{id}", scopes="create:users read:users read:mfa_policies")
 def show_job(call: Call) -> object:
     """A job; the address of an export's file is a fresh one each time"""
-    return _view_whole(call.ctx, _get_job(call))
+    job = _get_job(call)
+    scopes = ("read:mfa_policies",) if job.type == "mfa_rehearsal" else PEOPLE
+    if not call.caller.scopes & set(scopes):  # an export's address opens the file
+        text = f"Insufficient scope, expected any of: {','.join(scopes)}"
+        raise Forbidden(text, reason="insufficient_scope")
+    return _view_whole(call.ctx, job)
 
 
 @operation("GET", "/jobs/{id}/errors", scopes="create:users read:users", may_be_empty=True)
@@ -189,4 +219,11 @@ def list_job_errors(call: Call) -> object:
     return _view_whole(call.ctx, job) if job.status == "failed" else Answered(status=204)
 
 
-OPERATIONS = (import_users, export_users, send_verification_email, show_job, list_job_errors)
+OPERATIONS = (
+    import_users,
+    export_users,
+    send_verification_email,
+    rehearse_mfa_policy,
+    show_job,
+    list_job_errors,
+)

@@ -69,6 +69,8 @@ class Operation:
     """The body comes in parts, files among them."""
     may_be_empty: bool = False
     """It answers 204 where there is nothing to tell."""
+    takes_if_match: bool = False
+    """It minds the version that the caller saw, and answers 412 where that is not the newest."""
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ def operation(
     needs_all: bool = False,
     is_multipart: bool = False,
     may_be_empty: bool = False,
+    takes_if_match: bool = False,
 ) -> Callable[[Callable[[Call], object]], Operation]:
     """Declare the function below as an operation; `scopes` are words, any of which suffices."""
 
@@ -115,6 +118,7 @@ def operation(
             needs_all,
             is_multipart,
             may_be_empty,
+            takes_if_match,
         )
 
     return declare

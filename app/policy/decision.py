@@ -1,0 +1,82 @@
+"""Who must prove a second factor: one pure function, asked at every step, redemption included.
+
+It goes through the terms of the realm's policy in one order and says at each turn why, in short words that events
+and the explanation of a decision carry.
+"""
+
+from dataclasses import replace
+
+from app.policy.enrollment import grace_of, may_enroll
+from app.policy.requirement import is_break_glass, is_required
+from app.policy.standing import (
+    Allow,
+    Challenge,
+    Decision,
+    Deny,
+    Enroll,
+    Standing,
+    accepted,
+    counting,
+    devices,
+    is_proven,
+)
+
+
+def decide(standing: Standing) -> Decision:
+    """May this login go on, and what does it still owe?"""
+    shut = _shut(standing)
+    if shut:
+        return Deny(shut, (shut,))
+    # Whatever the policy says, changing one's factors asks for one: a password alone must not replace them.
+    if standing.is_for_own_factors and standing.confirmed and not standing.proven:
+        return Challenge(standing.usable, ("own_factors",))
+    decision = _judge(standing)
+    if standing.policy.terms.enforcement == "enforce":
+        return decision
+    if isinstance(decision, Allow):
+        return replace(decision, spends=None)
+    return Allow(("report_only", *decision.reasons), would_be=decision)
+
+
+def _shut(standing: Standing) -> str | None:
+    if not standing.is_client_enabled:
+        return "client_disabled"
+    if not standing.is_realm_enabled:
+        return "realm_disabled"
+    if not standing.is_realm_for_client:
+        return "realm_not_for_client"
+    if standing.is_user_blocked:
+        return "user_blocked"
+    return None
+
+
+def _judge(standing: Standing) -> Decision:
+    terms, names = standing.policy.terms, accepted(standing)
+    is_owed, why = is_required(standing)
+    if not is_owed:
+        return Allow((why,))
+    if standing.is_refresh and is_proven(standing):
+        return Allow((why, "factor_proven"))
+    if not is_proven(standing) and is_break_glass(standing):
+        return Allow((why, "break_glass"), spends=None if standing.is_refresh else "break_glass")
+    if len(counting(standing)) >= terms.factors.min_enrolled:
+        if is_proven(standing):
+            return Allow((why, "factor_proven"))
+        return Challenge(tuple(name for name in standing.usable if name in names), (why, "enrolled"))
+    # Too few of the right ones. Whoever has any proves it first: a password alone must not put another beside it.
+    if devices(standing.confirmed) and not standing.proven:
+        return Challenge(standing.usable, (why, "old_factor_first"))
+    return _unenrolled(standing, why)
+
+
+def _unenrolled(standing: Standing, why: str) -> Decision:
+    enrollment = standing.policy.terms.enrollment
+    period = grace_of(standing)
+    if period is not None and period.is_open:
+        return Allow((why, "in_grace"), spends=period.spends)
+    if period is not None and enrollment.on_expired == "block":
+        return Deny("grace_expired", (why, "grace_expired"))
+    opening = may_enroll(standing)
+    if isinstance(opening, Deny):
+        return Deny(opening.reason, (why, *opening.reasons))
+    return Enroll(opening, (why, "not_enrolled"))
