@@ -86,7 +86,9 @@ def build(lines: Iterable[bytes], path: Path, *, progress: Callable[[int], None]
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".leaks-", dir=path.parent)))
-        parts = [stack.enter_context((folder / f"{number:02x}").open("w+b")) for number in range(PARTS)]
+        parts: list[IO[bytes]] = [
+            stack.enter_context((folder / f"{number:02x}").open("w+b")) for number in range(PARTS)
+        ]
         _spread(lines, parts, progress)
         made = folder / "made"
         with made.open("wb") as file:

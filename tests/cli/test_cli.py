@@ -251,5 +251,5 @@ def test_a_list_of_leaked_passwords_becomes_a_file(run: Run, tmp_path: Path) -> 
     run("breaches", "build", "list", "nowhere/leaks", code=1)
     (tmp_path / "other").write_bytes(b"broken")
     run("db", "upgrade")
-    assert "a file of 2" in run("doctor", BELAY_BREACH_RANGE_URL="file:leaks").stdout
+    assert "a file of 2" in run("doctor", BELAY_BREACH_RANGE_URL="file:leaks", code=4).stdout
     assert "not made by" in run("doctor", BELAY_BREACH_RANGE_URL="file:other", code=4).stdout
