@@ -14,7 +14,7 @@ from typing import NoReturn
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app import accounts, audit, mfa
+from app import accounts, audit, mfa, ruling
 from app.asking import Asking, Person, asking_again, permitted, standing_of
 from app.channels import notices
 from app.context import Context
@@ -38,8 +38,10 @@ from app.guards.protection import get_protection
 from app.guards.second_factor import Guess
 from app.passwords import FORM
 from app.policy import Allow, Challenge, Deny, Enroll, decide
+from app.ruling import Ruled
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
+from app.store.rules import RuleSet
 from app.store.signing_keys import Signer
 from app.tokens import issue, mfa_token
 from app.tokens.issue import Grantee, Minted, TokenSet
@@ -85,9 +87,10 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         with ctx.db.read() as conn:
             owned = tuple(authenticators.list_authenticators(conn, found.user.id))
             signers = ctx.look_up(conn, signing_keys.list_signers)
+            rules = ruling.in_force(ctx, conn)
             asking = permitted(conn, asking, found.user)
         person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
-        return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
+        return finish(ctx, asking, person, signers, rules, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
         _take_back(ctx, attempt, refusal)
 
@@ -106,6 +109,7 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
         ctx.facts.factor = factor.kind
         owned = tuple(authenticators.list_authenticators(conn, user.id))
         signers = ctx.look_up(conn, signing_keys.list_signers)
+        rules = ruling.in_force(ctx, conn)
         asking = permitted(conn, asking, user)
 
     candidates = mfa.candidates(transaction, owned, factor.kind, challenge)
@@ -136,7 +140,7 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
     proven = tuple((name, now_seconds) for name in (proof.authenticator.kind, *proof.traits))
     person = Person(user, owned, (*transaction.methods, *proven))
     redeemed = Redeemed(transaction, proof, guess)
-    return finish(ctx, asking, person, signers, redeemed=redeemed)
+    return finish(ctx, asking, person, signers, rules, redeemed=redeemed)
 
 
 def _never_looked_at(ctx: Context, guess: Guess) -> None:
@@ -159,14 +163,19 @@ def finish(
     asking: Asking,
     person: Person,
     signers: dict[str, Signer],
+    rules: RuleSet,
     *,
     attempt: Attempt | None = None,
     new_hash: str | None = None,
     redeemed: Redeemed | None = None,
 ) -> TokenSet:
-    """Ask the policy, then demand, refuse, or issue."""
+    """Hear the rules, ask the policy, then demand, refuse, or issue."""
     standing = standing_of(asking, person)
-    decision = decide(standing)
+    try:
+        ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.PASSWORD_PROTOCOL)
+    except Refusal as refusal:
+        refuse(ctx, refusal, right=attempt, proven=redeemed.guess if redeemed else None)
+    decision = decide(replace(standing, wish=ruled.wish))
     if not isinstance(decision, Allow):
         ctx.facts.details["policy"] = {"realm": asking.realm.name, "mode": standing.mode}
     match decision:
@@ -187,12 +196,16 @@ def finish(
         person.methods,
         asking.gty,
         asking.permissions,
+        ruled.access_scope,
+        ruled.access_claims,
+        ruled.id_claims,
     )
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
-        return _redeem(ctx, asking, person, minted, redeemed)
+        return _redeem(ctx, asking, person, minted, redeemed, ruled)
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
     with _last_transaction(ctx, person, lost, attempt=attempt) as conn:
+        ruling.save(conn, ctx, person.user.id, ruled)
         issue.save(conn, minted)
         audit.record(conn, ctx, ctx.facts.success_event)
         password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
@@ -240,7 +253,9 @@ def _last_transaction(
         refuse(ctx, lost, right=attempt, guess=guess)
 
 
-def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed) -> TokenSet:
+def _redeem(
+    ctx: Context, asking: Asking, person: Person, minted: Minted, redeemed: Redeemed, ruled: Ruled
+) -> TokenSet:
     """Use up the transaction and the proof, and save the tokens, all or nothing."""
     proof, transaction = redeemed.proof, redeemed.transaction
     device = proof.authenticator
@@ -263,6 +278,7 @@ def _redeem(ctx: Context, asking: Asking, person: Person, minted: Minted, redeem
         if proof.new_recovery_code is not None:
             notices.put(conn, ctx, person.user, "recovery_code_used")
         password_attempt.succeeded(conn, ctx, asking.realm, person.user, None)
+        ruling.save(conn, ctx, person.user.id, ruled)
         issue.save(conn, minted)
         audit.record(conn, ctx, ctx.facts.success_event)
     return minted.token_set
@@ -321,11 +337,16 @@ def refuse(
     wrong: Attempt | None = None,
     right: Attempt | None = None,
     guess: Guess | None = None,
+    proven: Guess | None = None,
 ) -> NoReturn:
-    """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `guess` in vain."""
+    """Settle what was counted and say no: with a `wrong` password, a `right` one, a factor `guess` in vain, or a right
+    one, which has `proven` a factor.
+    """
     with ctx.db.write() as conn:
         if guess is not None:
             second_factor.failed(conn, ctx, guess)
+        if proven is not None and proven.is_counted:
+            second_factor.undecided(conn, proven)
         audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason, refusal.details)
         if wrong is not None:
             password_attempt.failed(conn, ctx, wrong)

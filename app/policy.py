@@ -36,6 +36,14 @@ Decision = Allow | Challenge | Enroll | Deny
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What rules have to say about a login: a factor is demanded (one of `kinds`, where there are any), or waived."""
+
+    wants: Literal["demand", "waive"]
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Standing:
     """All that the decision looks at."""
 
@@ -51,6 +59,7 @@ class Standing:
     """A second factor was proven in this login."""
     is_for_own_factors: bool = False
     """What is asked for is access to one's own factors."""
+    wish: Wish | None = None
 
 
 def decide(standing: Standing) -> Decision:
@@ -69,6 +78,10 @@ def decide(standing: Standing) -> Decision:
     # Where a realm asks for no factor, changing one's factors still does: a password alone must not replace them.
     if standing.is_for_own_factors and is_enrolled:
         return Challenge(standing.usable_kinds)
+    if standing.wish is not None and standing.wish.wants == "waive":
+        return Allow()
+    if standing.wish is not None:
+        return Challenge(standing.usable_kinds) if is_enrolled else Enroll()
     if standing.mode == "never" or (standing.mode == "when_enrolled" and not is_enrolled):
         return Allow()
     return Challenge(standing.usable_kinds) if is_enrolled else Enroll()
