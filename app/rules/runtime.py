@@ -64,6 +64,16 @@ def run(server: Server, program: Program, seen: Seen, *, wants_trace: bool = Fal
         return pool.run(program, seen, wants_trace=wants_trace)
 
 
+def find_problem(server: Server, script: str) -> str | None:
+    """Why a script is no rule, without running it. Raises TemporarilyUnavailable."""
+    with server.gate.outside():
+        ended = _pool_of(server).run(
+            Program((("", script),)), Seen({"user_id": ""}, {}), wants_trace=False, is_check=True
+        )
+    outcome = ended.outcome
+    return None if isinstance(outcome, Effects) else outcome.message[:200] or outcome.why
+
+
 def close(server: Server) -> None:
     """End the processes; they are started again when they are needed."""
     pool = server.running.pop("rules", None)
@@ -191,11 +201,11 @@ class Pool:
         self._is_open = True
         self.owner = os.getpid()
 
-    def run(self, program: Program, seen: Seen, *, wants_trace: bool) -> Ended:
+    def run(self, program: Program, seen: Seen, *, wants_trace: bool, is_check: bool = False) -> Ended:
         deadline = time.monotonic() + self._settings.rules_seconds
         with self._process(deadline) as process:
             try:
-                return self._run(process, program, seen, deadline, wants_trace)
+                return self._run(process, program, seen, deadline, wants_trace, is_check)
             except _Late:
                 process.kill()
                 return Ended(Failed("", "timed_out"))
@@ -211,13 +221,20 @@ class Pool:
             process.kill()
 
     def _run(
-        self, process: Process, program: Program, seen: Seen, deadline: float, wants_trace: bool
+        self,
+        process: Process,
+        program: Program,
+        seen: Seen,
+        deadline: float,
+        wants_trace: bool,
+        is_check: bool,
     ) -> Ended:
         job = {
             "seen": {"user": seen.user, "context": seen.context},
             "seconds": max(0.05, deadline - time.monotonic()),
             "cpu_seconds": CPU_SECONDS,
             "wants_trace": wants_trace,
+            "is_check": is_check,
         }
         run = process.begin(program, job, deadline)
         while True:

@@ -216,6 +216,7 @@ class Run:
             "global": loaded.kept,
             "random": binascii.b2a_base64(os.urandom(RANDOM_BYTES), newline=False).decode(),
             "seen": seen,
+            "is_check": self._job["is_check"],
         }
         self._call("start", json.dumps(given))
         while True:

@@ -19,8 +19,6 @@ class Empty:
 
 
 EMPTY = (
-    Empty("/rules", "read:rules", "rules"),
-    Empty("/rules-configs", "read:rules_configs", []),
     Empty("/hooks", "read:hooks", "hooks"),
     Empty("/actions/actions", "read:actions", {"actions": [], "per_page": 100}),
     Empty("/actions/triggers", "read:actions", {"triggers": []}),
