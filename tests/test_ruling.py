@@ -150,6 +150,26 @@ def test_a_rule_refuses(wire: Wire, cast: Cast) -> None:
     assert making.reload_user(wire.server, cast.bob).logins_count == 0
 
 
+def test_a_rule_that_does_not_end_refuses_and_the_event_says_why(wire: Wire, cast: Cast) -> None:
+    put(wire.server, PASS, name="fine")
+    rule = put(wire.server, PASS, name="broken")
+    for body, why in (
+        ("return;", "never_called_back"),
+        ("if (", "not_compiled"),
+        ("for (;;) {}", "timed_out"),
+        ("var a = []; for (;;) a.push(new ArrayBuffer(1 << 20));", "out_of_memory"),
+    ):
+        change(wire.server, rule, body)
+        refused(wire.password("bob@example.com"), 403, "access_denied", ruling.CANNOT_RUN)
+        event = wire.events()[-1]
+        told: Any = event.details["rules"]
+        assert (event.type, event.reason) == ("f", f"rule_{why}")
+        assert (told["rule"], told["why"], told["ran"]) == ("broken", why, ["fine", "broken"])
+    put(wire.server, "callback(new Error('never reached'));", is_enabled=False)
+    change(wire.server, rule, PASS)
+    wire.ok(wire.password("bob@example.com"))
+
+
 def test_a_refusal_by_rule_counts_no_wrong_password(wire: Wire, cast: Cast) -> None:
     rule = put(wire.server, "callback(new Error('no'));")
     for _ in range(11):
