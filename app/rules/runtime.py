@@ -64,6 +64,11 @@ def run(server: Server, program: Program, seen: Seen, *, wants_trace: bool = Fal
         return pool.run(program, seen, wants_trace=wants_trace)
 
 
+def warm(server: Server) -> None:
+    """Have a process ready before somebody waits for it. Raises TemporarilyUnavailable."""
+    _pool_of(server).warm()
+
+
 def find_problem(server: Server, script: str) -> str | None:
     """Why a script is no rule, without running it. Raises TemporarilyUnavailable."""
     with server.gate.outside():
@@ -322,13 +327,16 @@ class Pool:
                 threading.Thread(target=self._replace, name="rule-process", daemon=True).start()
 
     def _replace(self) -> None:
-        """So that the next login finds a warm one."""
+        with suppress(TemporarilyUnavailable):
+            self.warm()
+
+    def warm(self) -> None:
+        """So that the next login finds one that has started. Raises TemporarilyUnavailable."""
         with self._changed:
             if self._idle or self._count >= self._settings.rules_processes:
                 return
             self._count += 1
-        with suppress(TemporarilyUnavailable):
-            self._give_back(self._start())
+        self._give_back(self._start())
 
 
 def _ended(done: dict[str, Any], user_id: str) -> Ended:
