@@ -12,15 +12,18 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
+from app.accounts.actions import open_secrets
 from app.accounts.import_schema import NOT_IN_APP_METADATA
 from app.asking import Asking, Person
 from app.context import Context
 from app.crypto import SealBroken, owner_of
 from app.errors import AccessDenied, InteractionRequired, Refusal, TemporarilyUnavailable, Unauthorized
+from app.factors import FACTORS
+from app.factors.vocabulary import BY_KIND
 from app.policy import Deny, Standing, Wish, decide
 from app.rules import runtime
 from app.rules.rule import MOST_METADATA_CHARACTERS, Denied, Effects, Failed, Seen, Write, merged
-from app.rules.runtime import Program
+from app.rules.runtime import Program, Script
 from app.store import authenticators, rules, users
 from app.store.roles import list_roles_of
 from app.store.rules import RuleSet
@@ -61,9 +64,9 @@ def ask(
     Whom not even a waiver would let in is nothing that rules hear of; the decision that follows says why.
     """
     waived = replace(standing, wish=Wish("waive"))
-    if not rule_set.rules or isinstance(decide(waived), Deny):
+    if not rule_set.names or isinstance(decide(waived), Deny):
         return Ruled()
-    told: dict[str, object] = {"ran": [rule.name for rule in rule_set.rules]}
+    told: dict[str, object] = {"ran": rule_set.names}
     ctx.facts.details["rules"] = told
     event = "f" if protocol == PASSWORD_PROTOCOL else None
     ended = runtime.run(ctx.server, program_of(ctx, rule_set), _seen(ctx, asking, person, protocol))
@@ -100,8 +103,17 @@ def program_of(ctx: Context, rule_set: RuleSet) -> Program:
     if isinstance(known, tuple) and known[0] is rule_set:
         found: Program = known[1]
         return found
-    scripts = tuple((rule.name, rule.script) for rule in rule_set.rules)
-    program = Program(scripts, {config.key: open_config(ctx, config) for config in rule_set.configs})
+    scripts = [Script(rule.name, rule.script) for rule in rule_set.rules]
+    scripts += [
+        Script(
+            action.name,
+            action.code,
+            "action",
+            open_secrets(ctx, "action_versions", action.version_id, action.sealed_secrets),
+        )
+        for action in rule_set.actions
+    ]
+    program = Program(tuple(scripts), {config.key: open_config(ctx, config) for config in rule_set.configs})
     ctx.server.running["program"] = (rule_set, program)
     return program
 
@@ -121,9 +133,12 @@ def open_config(ctx: Context, config: rules.SealedConfig) -> str:
 def _seen(ctx: Context, asking: Asking, person: Person, protocol: str) -> Seen:
     with ctx.db.read() as conn:
         roles = [role.name for role in list_roles_of(conn, person.user.id)]
-        enrolled = authenticators.list_enrolled(conn, [person.user.id])
-    user = seen_user(asking.realm.name, person.user, is_enrolled=bool(enrolled))
-    return Seen(user, seen_context(ctx, asking, person, protocol, roles))
+        owned = authenticators.list_authenticators(conn, person.user.id)
+    factors = [a.kind for a in owned if a.confirmed_at is not None]
+    is_enrolled = any(FACTORS[kind].is_challengeable for kind in factors)
+    user = seen_user(asking.realm.name, person.user, is_enrolled=is_enrolled)
+    names = (BY_KIND[kind].guardian.replace("sms", "phone") for kind in dict.fromkeys(factors))
+    return Seen(user, seen_context(ctx, asking, person, protocol, roles), tuple(names), asking.scope)
 
 
 def seen_user(connection: str, user: User, *, is_enrolled: bool) -> dict[str, Any]:

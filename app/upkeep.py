@@ -72,7 +72,7 @@ def _run(server: Server) -> None:
 def _warm_rules(server: Server) -> None:
     """The first login after a start is not the one that waits for a process."""
     with server.db.read() as conn:
-        has_rules = bool(rules.get_rule_set(conn).rules)
+        has_rules = bool(rules.get_rule_set(conn).names)
     if has_rules:
         runtime.warm(server)
 

@@ -31,7 +31,7 @@ from app.context import Context
 from app.rules import runtime
 from app.rules.rule import Denied, Effects, Seen
 from app.rules.rule import Failed as RuleFailed
-from app.rules.runtime import Program
+from app.rules.runtime import Program, Script
 from app.store import authenticators, realms
 from app.store import rules as rows
 from app.store.roles import list_roles_of
@@ -249,7 +249,9 @@ def test(
             )
         with ctx.db.read() as conn:
             rule_set = rows.get_rule_set(conn)
-            chosen = [_chosen(conn, name) for name in names] or [(r.name, r.script) for r in rule_set.rules]
+            chosen = [_chosen(conn, name) for name in names] or [
+                Script(r.name, r.script) for r in rule_set.rules
+            ]
             configs = {each.key: ruling.open_config(ctx, each) for each in rows.list_configs(conn)}
         try:
             ended = runtime.run(ctx.server, Program(tuple(chosen), configs), seen, wants_trace=True)
@@ -265,11 +267,11 @@ def test(
         sys.exit(1)
 
 
-def _chosen(conn: Connection, name: str) -> tuple[str, str]:
+def _chosen(conn: Connection, name: str) -> Script:
     if name.endswith(".js") and Path(name).exists():
-        return Path(name).stem, _read(Path(name))
+        return Script(Path(name).stem, _read(Path(name)))
     rule = _get(conn, name)
-    return rule.name, rule.script
+    return Script(rule.name, rule.script)
 
 
 def _given(path: Path | None) -> Seen:

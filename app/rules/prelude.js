@@ -193,7 +193,7 @@
     },
   };
 
-  function start({ source, configuration, global, random, seen, is_check }) {
+  function start({ source, kind, secrets, configuration, global, random, seen, is_check }) {
     let rule;
     user = seen.user;
     context = seen.context;
@@ -203,6 +203,13 @@
     globalThis.global = kept;
     globalThis.configuration = configuration;
     offerModules(random);
+    if (kind === 'action') {
+      const { factors, granted } = seen;
+      const shared = { parse, stringify, assign, end, threw, told, writes, kept, user, context, factors, granted };
+      return Function(...keys(shared), 'secrets', 'source', 'is_check', ACTIONS)(
+        ...Object.values(shared), secrets, source, is_check,
+      );
+    }
     try {
       const module = { exports: {} };
       Function('module', 'exports', 'module.exports = ' + source + '\n')(module, module.exports);
@@ -262,6 +269,7 @@
 
   // Most rules need none of these, and they take longer to read than the rest: they are made when first looked at.
   const MODULES = /*MODULES*/'';
+  const ACTIONS = /*ACTIONS*/'';
   const MODULE_NAMES = ['require', 'fetch', 'Headers', 'Buffer', 'URL', 'URLSearchParams', 'process', 'request'];
 
   function offerModules(random) {

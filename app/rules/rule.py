@@ -18,10 +18,14 @@ _DEMANDS = ("any", "guardian", "google-authenticator")  # the last two are old n
 
 @dataclass(frozen=True)
 class Seen:
-    """The two objects that a rule is called with, as JSON."""
+    """The two objects that a rule is called with, as JSON; and what actions see besides."""
 
     user: dict[str, Any]
     context: dict[str, Any]
+    factors: tuple[str, ...] = ()
+    """Confirmed second factors, by the names of Actions."""
+    granted: tuple[str, ...] = ()
+    """The login's scope."""
 
 
 @dataclass(frozen=True)

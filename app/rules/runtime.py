@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.context import Server
 from app.errors import TemporarilyUnavailable
@@ -35,17 +35,31 @@ MOST_BYTES = 4 << 20  # that one run may send
 MOST_THREADS = 32  # for requests of rules, over all processes
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("prelude.js", "modules.js", "actions.js")
 _ENGINE = importlib.util.find_spec("_quickjs")  # its file only: the engine is no part of this process
-_FILES = [_HERE / "worker.py", _ENGINE and _ENGINE.origin, _HERE / "prelude.js", _HERE / "modules.js"]
+_FILES = [_HERE / "worker.py", _ENGINE and _ENGINE.origin, *(_HERE / name for name in _SCRIPTS)]
 COMMAND = [sys.executable, "-I", "-S", *map(str, _FILES)]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A rule, or an action with the secrets that are its own."""
+
+    name: str
+    source: str = field(repr=False)
+    kind: Literal["rule", "action"] = "rule"
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def loaded(self) -> dict[str, object]:
+        return {"name": self.name, "script": self.source, "kind": self.kind, "secrets": dict(self.secrets)}
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """Rules in their order and what they share: a process loads it once and runs it for many logins."""
 
-    scripts: tuple[tuple[str, str], ...]
-    """Name and source."""
+    scripts: tuple[Script, ...]
     configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -69,11 +83,14 @@ def warm(server: Server) -> None:
     _pool_of(server).warm()
 
 
-def find_problem(server: Server, script: str) -> str | None:
-    """Why a script is no rule, without running it. Raises TemporarilyUnavailable."""
+def find_problem(server: Server, source: str, kind: Literal["rule", "action"] = "rule") -> str | None:
+    """Why a text is no rule or action, without running it. Raises TemporarilyUnavailable."""
     with server.gate.outside():
         ended = _pool_of(server).run(
-            Program((("", script),)), Seen({"user_id": ""}, {}), wants_trace=False, is_check=True
+            Program((Script("", source, kind),)),
+            Seen({"user_id": ""}, {"request": {}}),
+            wants_trace=False,
+            is_check=True,
         )
     outcome = ended.outcome
     return None if isinstance(outcome, Effects) else outcome.message[:200] or outcome.why
@@ -145,7 +162,7 @@ class Process:
     def begin(self, program: Program, job: dict[str, Any], deadline: float) -> int:
         """Raises _Late, _Gone."""
         if self._program is not program:
-            rules = [{"name": name, "script": script} for name, script in program.scripts]
+            rules = [script.loaded for script in program.scripts]
             self.send({"load": {"rules": rules, "configuration": dict(program.configuration)}}, deadline)
             self._program = program
         self._runs += 1
@@ -235,7 +252,7 @@ class Pool:
         is_check: bool,
     ) -> Ended:
         job = {
-            "seen": {"user": seen.user, "context": seen.context},
+            "seen": vars(seen),
             "seconds": max(0.05, deadline - time.monotonic()),
             "cpu_seconds": CPU_SECONDS,
             "wants_trace": wants_trace,

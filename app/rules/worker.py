@@ -208,10 +208,12 @@ class Run:
         self._context, self._step = machine.take()
         self._exception = machine.exception
 
-    def of(self, rule: dict[str, str], seen: dict[str, Any], loaded: "Loaded") -> dict[str, Any]:
+    def of(self, rule: dict[str, Any], seen: dict[str, Any], loaded: "Loaded") -> dict[str, Any]:
         """How the rule ended. Raises Failed."""
         given = {
             "source": rule["script"],
+            "kind": rule["kind"],
+            "secrets": rule["secrets"],
             "configuration": loaded.configuration,
             "global": loaded.kept,
             "random": binascii.b2a_base64(os.urandom(RANDOM_BYTES), newline=False).decode(),
@@ -279,7 +281,7 @@ def _failed(error: Exception) -> Failed:
 class Loaded:
     """The rules that logins pass at the moment, and what they keep in `global` from run to run."""
 
-    def __init__(self, rules: list[dict[str, str]], configuration: dict[str, str]) -> None:
+    def __init__(self, rules: list[dict[str, Any]], configuration: dict[str, str]) -> None:
         self.rules, self.configuration = rules, configuration
         self.kept: dict[str, Any] = {}
 
@@ -310,10 +312,10 @@ def run(machine: Machine, line: Line, loaded: Loaded, job: dict[str, Any]) -> di
             kept = {name: ended[name] for name in ("kind", "why", "name", "message") if name in ended}
             result = kept | {"rule": rule["name"]}
             break
-        seen = {"user": ended["user"], "context": ended["context"]}
+        seen = seen | {"user": ended["user"], "context": ended["context"]}
         writes += ended["writes"]
     if result["kind"] == "passed":
-        result |= seen | {"writes": writes}
+        result |= {"user": seen["user"], "context": seen["context"], "writes": writes}
     return result | {"trace": trace}
 
 
@@ -323,8 +325,10 @@ def _text(path: str) -> str:
 
 
 def serve(engine_path: str, prelude_paths: list[str]) -> None:
-    prelude, modules = map(_text, prelude_paths)
-    machine = Machine(load_engine(engine_path), prelude.replace("/*MODULES*/''", json.dumps(modules)))
+    prelude, modules, actions = map(_text, prelude_paths)
+    for place, text in (("MODULES", modules), ("ACTIONS", actions)):
+        prelude = prelude.replace(f"/*{place}*/''", json.dumps(text))
+    machine = Machine(load_engine(engine_path), prelude)
     line = Line()
     json.loads(json.dumps({"warm": 1.5}))
     confine()
@@ -352,4 +356,4 @@ def serve(engine_path: str, prelude_paths: list[str]) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        serve(sys.argv[1], sys.argv[2:4])
+        serve(sys.argv[1], sys.argv[2:5])

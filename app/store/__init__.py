@@ -5,6 +5,7 @@ up is one conditional statement. Importing the package makes the metadata whole,
 """
 
 from app.store import (
+    actions,
     apis,
     attempts,
     authenticators,
@@ -31,6 +32,7 @@ from app.store import (
 )
 
 __all__ = [
+    "actions",
     "apis",
     "attempts",
     "authenticators",

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Boolean, Column, Connection, Integer, Table, Text, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_once
 
+from app.store.actions import BoundAction, list_bound
 from app.store.base import CONFIGURATION, metadata, row_of, value_of, won
+
+POST_LOGIN = "post-login"  # the trigger that a login pulls
 
 rules = Table(
     "rules",
@@ -51,12 +54,19 @@ class RuleSet:
     rules: tuple[Rule, ...] = ()
     """Enabled ones in their order."""
     configs: tuple[SealedConfig, ...] = ()
+    actions: tuple[BoundAction, ...] = ()
+    """Those bound to the trigger of a login; they run behind the rules."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of everything that runs; empty where nothing does."""
+        return [rule.name for rule in self.rules] + [action.name for action in self.actions]
 
 
 def get_rule_set(conn: Connection) -> RuleSet:
     enabled = select(rules).where(rules.c.is_enabled).order_by(rules.c.position)
     found = tuple(value_of(Rule, row) for row in conn.execute(enabled))
-    return RuleSet(found, tuple(list_configs(conn))) if found else RuleSet()
+    return RuleSet(found, tuple(list_configs(conn)) if found else (), tuple(list_bound(conn, POST_LOGIN)))
 
 
 def list_rules(conn: Connection, is_enabled: bool | None = None) -> Sequence[Rule]:

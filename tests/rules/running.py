@@ -8,7 +8,7 @@ from typing import Any
 from app.context import Server, open_server
 from app.rules import runtime
 from app.rules.rule import Seen
-from app.rules.runtime import Ended, Program
+from app.rules.runtime import Ended, Program, Script
 from tests.databases import test_settings
 
 USER: dict[str, Any] = {
@@ -40,7 +40,7 @@ def program(*bodies: str, configuration: dict[str, str] | None = None) -> Progra
         else f"function (user, context, callback) {{ {body}\n}}"
         for body in bodies
     ]
-    return Program(tuple((f"rule-{at}", text) for at, text in enumerate(scripts)), configuration or {})
+    return Program(tuple(Script(f"rule-{at}", text) for at, text in enumerate(scripts)), configuration or {})
 
 
 def run(

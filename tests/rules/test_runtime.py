@@ -21,6 +21,7 @@ from app.errors import TemporarilyUnavailable
 from app.rules import runtime
 from app.rules.outgoing import is_listed
 from app.rules.rule import Denied, Effects, Failed, Seen
+from app.rules.runtime import Script
 from tests.rules.running import rule_server, run
 
 PASS = "callback(null, user, context);"
@@ -249,7 +250,7 @@ def test_contexts_are_fresh_and_only_global_is_kept(server: Server) -> None:
 def test_global_lasts_until_the_rules_change(server: Server) -> None:
     with_one = runtime.Program(
         (
-            (
+            Script(
                 "r",
                 f"function (user, context, callback) {{ global.n = (global.n || 0) + 1; {PUT} global.n; {PASS} }}",
             ),

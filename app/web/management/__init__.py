@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from app.web.management import (
     absent,
+    actions,
     attack_protection,
     authentication_methods,
     client_grants,
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *refresh_tokens.OPERATIONS,
     *roles.OPERATIONS,
     *rules.OPERATIONS,
+    *actions.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *credentials.OPERATIONS,

@@ -20,9 +20,6 @@ class Empty:
 
 EMPTY = (
     Empty("/hooks", "read:hooks", "hooks"),
-    Empty("/actions/actions", "read:actions", {"actions": [], "per_page": 100}),
-    Empty("/actions/triggers", "read:actions", {"triggers": []}),
-    Empty("/actions/triggers/{triggerId}/bindings", "read:actions", {"bindings": [], "per_page": 20}),
     Empty("/actions/modules", "read:actions", {"modules": []}),
     Empty("/grants", "read:grants", "grants"),
     Empty("/organizations", "read:organizations", "organizations"),
