@@ -149,6 +149,8 @@ class Process:
         self._read, self._bytes_left = b"", MOST_BYTES
         self._runs = 0
         self._program: Program | None = None
+        self.rule = ""
+        """The one that runs, or ran last."""
         self.cpu_seconds = 0.0
 
     @property
@@ -166,7 +168,7 @@ class Process:
             self.send({"load": {"rules": rules, "configuration": dict(program.configuration)}}, deadline)
             self._program = program
         self._runs += 1
-        self._bytes_left = MOST_BYTES
+        self._bytes_left, self.rule = MOST_BYTES, ""
         self.send({"job": job | {"run": self._runs}}, deadline)
         return self._runs
 
@@ -230,10 +232,10 @@ class Pool:
                 return self._run(process, program, seen, deadline, wants_trace, is_check)
             except _Late:
                 process.kill()
-                return Ended(Failed("", "timed_out"))
+                return Ended(Failed(process.rule, "timed_out"))
             except _Gone:
                 process.kill()
-                return Ended(Failed("", "killed"))
+                return Ended(Failed(process.rule, "killed"))
 
     def close(self) -> None:
         with self._changed:
@@ -261,7 +263,9 @@ class Pool:
         run = process.begin(program, job, deadline)
         while True:
             message = process.receive(deadline + GRACE_SECONDS)
-            if "request" in message and message.get("run") == run:
+            if "begun" in message and message.get("run") == run:
+                process.rule = str(message["begun"])[:200]
+            elif "request" in message and message.get("run") == run:
                 self._ask(process, run, message["request"], deadline)
             elif "done" in message and message.get("run") == run:
                 process.cpu_seconds = float(message.get("cpu_seconds", 0.0))

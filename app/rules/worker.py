@@ -294,6 +294,7 @@ def run(machine: Machine, line: Line, loaded: Loaded, job: dict[str, Any]) -> di
     result: dict[str, Any] = {"kind": "passed"}
     for rule in loaded.rules:
         started = time.monotonic()
+        line.send({"begun": rule["name"], "run": job["run"]})  # in case that nothing more is heard
         try:
             ended = Run(machine, line, job).of(rule, seen, loaded)
         except Failed as failure:

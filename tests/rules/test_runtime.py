@@ -87,7 +87,7 @@ FAILURES = {
     "waits forever": ("setInterval(function () {}, 5);", "timed_out"),
     "comes too late": (f"setTimeout(function () {{ {PASS} }}, 60000);", "timed_out"),
     "catches its end": ("for (;;) { try { for (;;) {} } catch (e) {} finally { continue; } }", "timed_out"),
-    "is stuck in the engine": ("new Array(2147483647).join('x');", "killed"),
+    "is stuck in the engine": ("new Array(2147483647).join('x');", "killed timed_out"),
     "eats memory": ("var a = []; for (;;) a.push(new ArrayBuffer(1 << 20));", "out_of_memory"),
     "calls itself": ("(function again() { again(); })();", "threw"),
     "backtracks": ("/^(a+)+$/.test('a'.repeat(50) + 'b');", "timed_out"),
@@ -101,8 +101,8 @@ def test_a_rule_that_does_not_run_to_its_end_fails_and_says_why(
     for what, (body, why) in FAILURES.items():
         started = time.monotonic()
         outcome = run(server, PASS, body, PASS).outcome
-        assert isinstance(outcome, Failed | Denied) and outcome.why == why, (what, outcome)
-        if why != "killed" and not what.startswith(("answers with", "asks for other")):
+        assert isinstance(outcome, Failed | Denied) and outcome.why in why.split(), (what, outcome)
+        if not what.startswith(("answers with", "asks for other")):
             assert outcome.rule == "rule-1", what
         assert time.monotonic() - started < server.settings.rules_seconds + 1, what
     assert isinstance(run(server, PASS).outcome, Effects)
@@ -147,7 +147,7 @@ def test_a_process_killed_in_the_middle_refuses_that_login_only(server: Server) 
     for pid in busy:
         os.kill(pid, signal.SIGKILL)
     waiting.join()
-    assert outcomes == [Failed("", "killed")]
+    assert outcomes == [Failed("rule-0", "killed")]
     assert isinstance(run(server, PASS).outcome, Effects)
 
 
