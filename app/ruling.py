@@ -22,8 +22,8 @@ from app.factors import FACTORS
 from app.factors.vocabulary import BY_KIND
 from app.policy import Deny, Standing, Wish, decide
 from app.rules import runtime
+from app.rules.process import Program, Script
 from app.rules.rule import MOST_METADATA_CHARACTERS, Denied, Effects, Failed, Seen, Write, merged
-from app.rules.runtime import Program, Script
 from app.store import authenticators, rules, users
 from app.store.roles import list_roles_of
 from app.store.rules import RuleSet

@@ -29,9 +29,9 @@ from app.cli.shared import (
 )
 from app.context import Context
 from app.rules import runtime
+from app.rules.process import Program, Script
 from app.rules.rule import Denied, Effects, Seen
 from app.rules.rule import Failed as RuleFailed
-from app.rules.runtime import Program, Script
 from app.store import authenticators, realms
 from app.store import rules as rows
 from app.store.roles import list_roles_of

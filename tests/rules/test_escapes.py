@@ -14,6 +14,7 @@ import pytest
 from app.context import Server
 from app.errors import TemporarilyUnavailable
 from app.rules import runtime
+from app.rules.process import Process
 from app.rules.rule import Denied, Effects, Failed, Seen
 from tests.evidence import report, size
 from tests.rules.escapes import ASKING, EXHAUSTING, FORGING, PASS, REACHING
@@ -39,14 +40,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Everything that worker processes say."""
     heard: list[Any] = []
-    receive = runtime.Process.receive
+    receive = Process.receive
 
-    def hear(self: runtime.Process, deadline: float) -> dict[str, Any]:
+    def hear(self: Process, deadline: float) -> dict[str, Any]:
         message = receive(self, deadline)
         heard.append(message)
         return message
 
-    monkeypatch.setattr(runtime.Process, "receive", hear)
+    monkeypatch.setattr(Process, "receive", hear)
     return heard
 
 

@@ -20,8 +20,8 @@ from app.context import Server
 from app.errors import TemporarilyUnavailable
 from app.rules import runtime
 from app.rules.outgoing import is_listed
+from app.rules.process import COMMAND, Process, Program, Script
 from app.rules.rule import Denied, Effects, Failed, Seen
-from app.rules.runtime import Script
 from tests.rules.running import rule_server, run
 
 PASS = "callback(null, user, context);"
@@ -200,7 +200,7 @@ attempt("kill", lambda: os.kill(os.getppid(), 0))
 attempt("memory", lambda: bytearray(1 << 30))
 print(json.dumps(found))
 """
-    worker = runtime.COMMAND[3]
+    worker = COMMAND[3]
     command = [sys.executable, "-I", "-S", "-c", script, worker, str(tmp_path / "made")]
     done = subprocess.run(command, env={"TZ": "UTC"}, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
@@ -217,7 +217,7 @@ def test_a_process_inherits_no_descriptor_and_knows_no_other_package(server: Ser
     secret_file = os.open("/etc/hostname", os.O_RDONLY)
     os.set_inheritable(secret_file, True)
     try:
-        fresh = runtime.Process()
+        fresh = Process()
         assert fresh.receive(time.monotonic() + 5)["ready"] is True
         links = Path(f"/proc/{fresh._child.pid}/fd")
         assert sorted(link.name for link in links.iterdir()) == ["0", "1", "2"]
@@ -248,7 +248,7 @@ def test_contexts_are_fresh_and_only_global_is_kept(server: Server) -> None:
 
 
 def test_global_lasts_until_the_rules_change(server: Server) -> None:
-    with_one = runtime.Program(
+    with_one = Program(
         (
             Script(
                 "r",
