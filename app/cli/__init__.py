@@ -2,7 +2,20 @@
 
 import click
 
-from app.cli import apis, breaches, clients, database, demo, keys, logs, policy, realms, rules, server, transfer
+from app.cli import (
+    apis,
+    breaches,
+    clients,
+    database,
+    demo,
+    keys,
+    logs,
+    policy,
+    realms,
+    rules,
+    server,
+    transfer,
+)
 from app.cli.shared import Failed
 
 
