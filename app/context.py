@@ -38,6 +38,8 @@ class Server:
     """The offline file of leaked passwords by its path, as it was when somebody last looked."""
     private_keys: dict[str, object] = field(default_factory=dict, repr=False)
     """Opened signing keys by kid: a kid never gets another key, so an entry never goes stale."""
+    running: dict[str, object] = field(default_factory=dict, repr=False)
+    """What floors above keep running as long as this process, by their names."""
 
 
 def open_server(settings: Settings) -> Server:

@@ -82,6 +82,12 @@ class Unauthorized(Refusal):
     status = 401
 
 
+class InteractionRequired(Refusal):
+    """OpenID Connect's word for what needs a browser."""
+
+    status = 403
+
+
 class UnauthorizedClient(Refusal):
     status = 403
 

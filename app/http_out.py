@@ -141,6 +141,34 @@ def post(
     speaks_http2: bool = False,
     certificate: bytes | None = None,
 ) -> Answer:
+    """What most send. Raises Forbidden, Failed."""
+    return send(
+        "POST",
+        url,
+        body,
+        headers,
+        networks=networks,
+        permits_http=permits_http,
+        total_seconds=total_seconds,
+        max_bytes=max_bytes,
+        speaks_http2=speaks_http2,
+        certificate=certificate,
+    )
+
+
+def send(
+    method: str,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    networks: Networks = (),
+    permits_http: bool = False,
+    total_seconds: float = TOTAL_SECONDS,
+    max_bytes: int = MAX_ANSWER_BYTES,
+    speaks_http2: bool = False,
+    certificate: bytes | None = None,
+) -> Answer:
     """Send and read the answer, whatever its status. Raises Forbidden, Failed.
 
     `certificate` is our own, with its key, in PEM: for those who know their clients by it.

@@ -14,7 +14,7 @@ from typing import NoReturn
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app import accounts, audit, mfa
+from app import accounts, audit, mfa, ruling
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
 from app.channels import notices
 from app.context import Context
@@ -42,6 +42,7 @@ from app.policy import CLOSED, Allow, Challenge, Deny, Enroll, after, decide, ma
 from app.policy_terms import Counted
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
+from app.store.rules import RuleSet
 from app.store.signing_keys import Signer
 from app.store.users import User
 from app.tokens import issue, mfa_token
@@ -88,9 +89,10 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         with ctx.db.read() as conn:
             owned = tuple(authenticators.list_authenticators(conn, found.user.id))
             signers = ctx.look_up(conn, signing_keys.list_signers)
+            rules = ruling.in_force(ctx, conn)
             asking = permitted(conn, asking, found.user)
         person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
-        return finish(ctx, asking, person, signers, attempt=attempt, new_hash=found.new_password_hash)
+        return finish(ctx, asking, person, signers, rules, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
         _take_back(ctx, attempt, refusal)
 
@@ -109,6 +111,7 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
         ctx.facts.factor = factor.kind
         owned = tuple(authenticators.list_authenticators(conn, user.id))
         signers = ctx.look_up(conn, signing_keys.list_signers)
+        rules = ruling.in_force(ctx, conn)
         asking = permitted(conn, asking, user)
 
     candidates = mfa.candidates(transaction, owned, factor.kind, challenge)
@@ -139,7 +142,7 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
     proven = tuple((name, now_seconds) for name in (proof.authenticator.kind, *proof.traits))
     person = Person(user, owned, (*transaction.methods, *proven))
     redeemed = Redeemed(transaction, proof, guess)
-    return finish(ctx, asking, person, signers, redeemed=redeemed)
+    return finish(ctx, asking, person, signers, rules, redeemed=redeemed)
 
 
 def _never_looked_at(ctx: Context, guess: Guess) -> None:
@@ -162,16 +165,22 @@ def finish(
     asking: Asking,
     person: Person,
     signers: dict[str, Signer],
+    rules: RuleSet,
     *,
     attempt: Attempt | None = None,
     new_hash: str | None = None,
     redeemed: Redeemed | None = None,
 ) -> TokenSet:
-    """Ask the policy, then demand, refuse, or issue."""
+    """Hear the rules, ask the policy, then demand, refuse, or issue."""
     proving = redeemed.proof.authenticator if redeemed is not None else None
     if redeemed is not None and proving is not None and proving.confirmed_at is None:
         _check_enrollment(ctx, asking, person, redeemed)
     standing = standing_of(ctx, asking, person, proving=proving)
+    try:
+        ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.PASSWORD_PROTOCOL)
+    except Refusal as refusal:
+        refuse(ctx, refusal, right=attempt, proven=redeemed.guess if redeemed else None)
+    standing = replace(standing, wish=ruled.wish)
     decision = decide(standing)
     note(ctx, asking, standing, decision)
     match decision:
@@ -194,6 +203,9 @@ def finish(
         person.methods,
         asking.gty,
         asking.permissions,
+        ruled.access_scope,
+        ruled.access_claims,
+        ruled.id_claims,
     )
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
@@ -204,12 +216,15 @@ def finish(
     try:
         with _last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed) as conn:
             _count(conn, ctx, asking, person, decision)
+            ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))
             password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
     except _Recount as found:
         again = replace(person, user=found.user)
-        return finish(ctx, asking, again, signers, attempt=attempt, new_hash=new_hash, redeemed=redeemed)
+        return finish(
+            ctx, asking, again, signers, rules, attempt=attempt, new_hash=new_hash, redeemed=redeemed
+        )
     if new_hash is not None and person.user.password_hash is not None:
         with ctx.db.write() as conn:
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
@@ -374,11 +389,16 @@ def refuse(
     wrong: Attempt | None = None,
     right: Attempt | None = None,
     guess: Guess | None = None,
+    proven: Guess | None = None,
 ) -> NoReturn:
-    """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `guess` in vain."""
+    """Settle what was counted and say no: with a `wrong` password, a `right` one, a factor `guess` in vain, or a right
+    one, which has `proven` a factor.
+    """
     with ctx.db.write() as conn:
         if guess is not None:
             second_factor.failed(conn, ctx, guess)
+        if proven is not None and proven.is_counted:
+            second_factor.undecided(conn, proven)
         audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason, refusal.details)
         if wrong is not None:
             password_attempt.failed(conn, ctx, wrong)

@@ -60,6 +60,7 @@ def _words(value: object) -> object:
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
 class Settings(BaseModel):
@@ -89,7 +90,7 @@ class Settings(BaseModel):
     )
     outgoing_networks: Networks = Field(
         (),
-        description="Private networks that log streams and directories may be in; empty: only the Internet.",
+        description="Private networks that log streams, directories and rules may reach; empty: only the Internet.",
     )
     smtp_url: str = Field(
         "",
@@ -129,6 +130,16 @@ class Settings(BaseModel):
     picture_url: str = Field(
         "https://s.gravatar.com/avatar/{md5}?s=480&r=pg&d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2F{letters}.png",
         description="Picture of people without one, as Auth0 gives it; empty: none.",
+    )
+    rules_seconds: float = Field(
+        5.0, ge=0.2, le=20, description="Longest time that all rules of one login take, then it is refused."
+    )
+    rules_processes: int = Field(
+        8, ge=1, le=64, description="Processes for rules that one worker starts at most, as they are needed."
+    )
+    rules_hosts: Words = Field(
+        (),
+        description="Hosts that rules may ask, e.g. `api.example.com *.example.org`; empty: none.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Never logs a secret."

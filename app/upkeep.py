@@ -12,7 +12,8 @@ from app import rehearsal
 from app.accounts import jobs
 from app.context import Server
 from app.errors import Refusal
-from app.store import outbox, prune, refresh_families
+from app.rules import runtime
+from app.store import outbox, prune, refresh_families, rules
 from app.store.refresh_families import LONGEST_LEEWAY
 
 log = logging.getLogger("belay.upkeep")
@@ -49,6 +50,8 @@ def start(server: Server) -> None:
 
 def _run(server: Server) -> None:
     due = _next_prune()
+    with suppress(Refusal):
+        _warm_rules(server)
     while True:
         time.sleep(JOBS_EVERY_SECONDS)
         try:
@@ -65,6 +68,14 @@ def _run(server: Server) -> None:
                 outbox.drop_hopeless(conn, now)
         except Refusal as refusal:
             log.warning("upkeep was put off: %s", refusal.reason)
+
+
+def _warm_rules(server: Server) -> None:
+    """The first login after a start is not the one that waits for a process."""
+    with server.db.read() as conn:
+        has_rules = bool(rules.get_rule_set(conn).names)
+    if has_rules:
+        runtime.warm(server)
 
 
 def _next_prune() -> float:

@@ -19,6 +19,8 @@ KINDS = (
     "bare+hash",
     "password",
     "mfa_required",
+    "lone login",
+    "lone login through rules",
     "two-step",
     "bare",
     "refresh",

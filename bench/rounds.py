@@ -3,15 +3,19 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import median
 
+from app.store import rules
+from app.store.database import Database
 from bench.driver import COMMITS, CONNECTIONS, HASH, WARM_UP, Driver, Job
 from bench.figures import OTHERS, Figures
 from bench.flood import flood
 from bench.processes import cpu_seconds, machine_seconds, tree
 from bench.servers import Running, Servers
 from bench.wire import Measured
+from bench.workloads import RULED
 
 FLOOD = "flood"
 MIX = "mix"
@@ -21,6 +25,8 @@ ORDER = {
     HASH: 0.8,
     "bare+hash": 1.0,
     "password": 1.5,
+    "lone login": 0.8,
+    RULED: 0.8,
     "two-step": 1.5,
     "refused": 2.0,
     "bare": 0.6,
@@ -35,8 +41,8 @@ ORDER = {
     MIX: 3.0,
     FLOOD: 0.0,
 }
-REFERENCES = (HASH, "bare+hash", "bare", *COMMITS)
-FEW_CONNECTIONS = {"refused": 2}  # latency of single requests, not of a queue
+REFERENCES = (HASH, "bare+hash", "bare", "lone login", *COMMITS)
+FEW_CONNECTIONS = {"refused": 2, "lone login": 1, RULED: 1}  # latency of single requests, not of a queue
 MOST_A_SECOND = 6000  # detections of reuse, far above what is expected of any machine with two cores
 
 
@@ -100,7 +106,8 @@ def _round(driver: Driver, servers: Servers, plan: Plan, found: Figures, figures
         target = _target(servers, name)
         connections = FEW_CONNECTIONS.get(name, CONNECTIONS)
         job = Job(name, target.port, tuple(target.pids), ORDER[name] * plan.seconds, connections)
-        measured = driver.run(job)
+        with _rules_enabled(servers) if name == RULED else nullcontext():
+            measured = driver.run(job)
         found.surprise(measured.unexpected)
         if name == MIX:
             _mix(measured, found, figures)
@@ -111,6 +118,18 @@ def _round(driver: Driver, servers: Servers, plan: Plan, found: Figures, figures
             # Where two kinds take turns (the steps of a login), one stands for a whole turn.
             share = len(latencies) if name != "refused" else measured.answers
             figures[f"{kind} CPU ms"] = measured.cpu / share * 1000
+
+
+@contextmanager
+def _rules_enabled(servers: Servers) -> Iterator[None]:
+    db = Database(servers.world.database_url)
+    for is_enabled in (True, False):
+        with db.write() as conn:
+            for rule in rules.list_rules(conn):
+                rules.update_rule(conn, rule.id, is_enabled=is_enabled)
+        if is_enabled:
+            yield
+    db.dispose()
 
 
 def _mix(measured: Measured, found: Figures, figures: dict[str, float]) -> None:

@@ -12,11 +12,12 @@ from app.accounts.policies import mode_only
 from app.context import Context, Server
 from app.crypto import digest, random_id, random_token
 from app.guards.protection import BRUTE_FORCE, LOGIN_STAGE, SIGNUP_STAGE, THROTTLING
-from app.store import clients, realms, schema, tenant
+from app.store import clients, realms, rules, schema, tenant
 from app.store.apis import Api
 from app.store.clients import Client
 from app.store.documents import Document, put_document
 from app.store.realms import Realm
+from app.store.rules import Rule
 from bench.crowd import add_families, add_people
 
 PASSWORD = "correct horse battery staple"
@@ -25,6 +26,13 @@ CLIENT = "bench"
 REALM = "people"
 OPEN_REALM = "unguarded"
 GRANTS = ["password", "password-realm", "mfa", "refresh_token", "client_credentials"]
+
+# Small ones, as most are.
+RULES = (
+    "if ((context.authorization.roles || []).includes('admin')) context.multifactor = {provider: 'any'};",
+    "context.idToken['https://bench.example.com/plan'] = (user.app_metadata || {}).plan || 'free';",
+    "if (!user.email_verified && context.stats.loginsCount < 0) return callback(new UnauthorizedError('no'));",
+)
 
 PLAIN = 256
 ENROLLED = 2000
@@ -94,6 +102,9 @@ def lay(server: Server) -> Ground:
         accounts.grant_scopes(conn, ctx, CLIENT, API, ("read:things",))
         for found in (realm, unguarded):
             realms.set_clients_of(conn, found.id, [CLIENT])
+        for number, body in enumerate(RULES, 1):
+            script = f"function (user, context, callback) {{ {body} callback(null, user, context); }}"
+            rules.add_rule(conn, Rule(f"rul_{number}", f"rule {number}", script, number, is_enabled=False))
     return Ground(realm, unguarded, client, secret, now)
 
 

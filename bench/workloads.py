@@ -31,6 +31,9 @@ Part = Generator[Step, Answer, T]
 """A piece of a script, which returns what the next one needs."""
 
 
+RULED = "lone login through rules"
+
+
 class Workloads:
     """The scripts, and whose turn it is: every login is somebody else's, every one-time password is used once."""
 
@@ -49,6 +52,8 @@ class Workloads:
             "bare": lambda: self._same("bare", 200, _question("ping")),
             "bare+hash": lambda: self._same("bare+hash", 200, _question(REFERENCE_PASSWORD)),
             "password": self.password,
+            "lone login": lambda: self.password("lone login"),
+            RULED: lambda: self.password(RULED),
             "two-step": self.two_step,
             "refresh": self.refresh,
             "refresh reuse": self.refresh_reuse,
@@ -76,10 +81,10 @@ class Workloads:
             grant_type="password", username=username, password=PASSWORD, audience=API, scope=scope
         )
 
-    def password(self) -> Script:
+    def password(self, kind: str = "password") -> Script:
         yield READY
         while True:
-            yield Step("password", 200, self._login(next(self._plain)))
+            yield Step(kind, 200, self._login(next(self._plain)))
 
     def two_step(self) -> Script:
         yield READY

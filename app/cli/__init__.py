@@ -2,7 +2,20 @@
 
 import click
 
-from app.cli import apis, breaches, clients, database, demo, keys, logs, policy, realms, server, transfer
+from app.cli import (
+    apis,
+    breaches,
+    clients,
+    database,
+    demo,
+    keys,
+    logs,
+    policy,
+    realms,
+    rules,
+    server,
+    transfer,
+)
 from app.cli.shared import Failed
 
 
@@ -32,6 +45,7 @@ for command in (
     policy.policy,
     clients.clients,
     apis.apis,
+    rules.rules,
     transfer.users,
     breaches.breaches,
     keys.keys,

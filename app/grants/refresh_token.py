@@ -4,16 +4,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NoReturn
 
-from app import accounts, audit, login
+from app import accounts, audit, login, ruling
 from app.asking import Asking, Person, permitted, standing_of
 from app.context import Context
 from app.errors import InvalidGrant, Refusal, Unauthorized
 from app.explaining import note
 from app.grants.grant import Grant, Param, TokenRequest
 from app.policy import Allow, Challenge, Deny, Enroll, decide, is_proven
+from app.ruling import Ruled
 from app.store import authenticators, opaque_tokens, realms, refresh_families, signing_keys
 from app.store.clients import Client
 from app.store.refresh_families import RefreshFamily
+from app.store.rules import RuleSet
 from app.store.signing_keys import Signer
 from app.tokens import audience, issue, refresh, scope
 from app.tokens.issue import Grantee, TokenSet
@@ -31,12 +33,14 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     if presented is None:
         raise InvalidGrant(UNKNOWN, reason="not_a_refresh_token")
     wanted = scope.parse(request.params.get("scope", ""))
-    family, asking, person, signers = _read(ctx, request.client, presented)
+    family, asking, person, signers, rules = _read(ctx, request.client, presented)
 
     # A scope can only shrink; what is not in the original is left out in silence (RFC 6749 6 lets us).
     given = tuple(word for word in asking.scope if word in wanted) if wanted else asking.scope
     narrowed = replace(asking, scope=given)
     standing = standing_of(ctx, narrowed, person, is_refresh=True)
+    ruled = ruling.ask(ctx, rules, narrowed, person, standing, ruling.REFRESH_PROTOCOL)
+    standing = replace(standing, wish=ruled.wish)
     decision = decide(standing)
     note(ctx, asking, standing, decision)
     match decision:
@@ -60,19 +64,24 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         person.methods,
         ("refresh_token", *family.gty),
         asking.permissions,
+        ruled.access_scope,
+        ruled.access_claims,
+        ruled.id_claims,
     )
     minted = issue.mint(ctx, signers, grantee, family)
     client = request.client
     if not client.refresh_rotates:
         with ctx.db.write() as conn:
+            ruling.hold(conn, person.user.id, ruled)
             idle = refresh.idle_end(client, ctx.now)
             if not refresh_families.touch_family(conn, family.handle_digest, idle, refresh.seen(ctx)):
                 raise InvalidGrant(UNKNOWN, reason="family_ended")
+            ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event)
         return minted.token_set
 
-    successor = _rotate(ctx, client, family, presented, token, minted)
+    successor = _rotate(ctx, client, family, presented, token, minted, ruled)
     return replace(minted.token_set, refresh_token=successor)
 
 
@@ -91,7 +100,7 @@ def _demand(ctx: Context, asking: Asking, person: Person, owed: Challenge | Enro
 
 def _read(
     ctx: Context, client: Client, presented: Presented
-) -> tuple[RefreshFamily, Asking, Person, dict[str, Signer]]:
+) -> tuple[RefreshFamily, Asking, Person, dict[str, Signer], RuleSet]:
     """The family, and its login as if it were asked for anew. Raises InvalidGrant."""
     with ctx.db.read() as conn:
         family, user = refresh_families.find_family_with_user(conn, presented.handle_digest)
@@ -122,12 +131,13 @@ def _read(
         if not is_proven(standing_of(ctx, asking, person, is_refresh=True)):
             person = replace(person, owned=tuple(authenticators.list_authenticators(conn, user.id)))
         signers = ctx.look_up(conn, signing_keys.list_signers)
+        rules = ruling.in_force(ctx, conn)
     if client.refresh_rotates and presented.secret_digest != family.current_digest:
         if not _is_within_leeway(ctx, client, family, presented):
             _end_family(ctx, family)
     elif presented.secret_digest != family.current_digest:
         raise InvalidGrant(UNKNOWN, reason="unknown_refresh_token")
-    return family, asking, person, signers
+    return family, asking, person, signers, rules
 
 
 def _check_alive(ctx: Context, family: RefreshFamily) -> None:
@@ -155,6 +165,7 @@ def _rotate(
     presented: Presented,
     token: str,
     minted: issue.Minted,
+    ruled: Ruled,
 ) -> str:
     """Replace the token, or hand out its successor again within the leeway. Raises InvalidGrant."""
     successor = refresh.successor_of(token)
@@ -162,6 +173,7 @@ def _rotate(
     presented_new = refresh.read(successor)
     assert presented_new is not None  # noqa: S101 - we have just made it
     with ctx.db.write() as conn:
+        ruling.hold(conn, family.user_id, ruled)
         has_won = presented.secret_digest == family.current_digest and refresh_families.rotate_family(
             conn,
             family.handle_digest,
@@ -172,6 +184,7 @@ def _rotate(
             seen=refresh.seen(ctx),
         )
         if has_won:
+            ruling.save(conn, ctx, family.user_id, ruled)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event)
             return successor
@@ -180,6 +193,7 @@ def _rotate(
             _check_alive(ctx, now_there)
             same = refresh.open_successor(ctx, now_there)
             if same is not None and _is_within_leeway(ctx, client, now_there, presented):
+                ruling.save(conn, ctx, family.user_id, ruled)
                 issue.save(conn, minted)
                 audit.record(conn, ctx, ctx.facts.success_event, "leeway")
                 return same

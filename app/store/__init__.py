@@ -5,6 +5,7 @@ up is one conditional statement. Importing the package makes the metadata whole,
 """
 
 from app.store import (
+    actions,
     apis,
     attempts,
     authenticators,
@@ -22,6 +23,7 @@ from app.store import (
     realms,
     refresh_families,
     roles,
+    rules,
     signing_keys,
     tenant,
     tickets,
@@ -30,6 +32,7 @@ from app.store import (
 )
 
 __all__ = [
+    "actions",
     "apis",
     "attempts",
     "authenticators",
@@ -47,6 +50,7 @@ __all__ = [
     "realms",
     "refresh_families",
     "roles",
+    "rules",
     "signing_keys",
     "tenant",
     "tickets",

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, func, select, update
 
+from app.store.actions import action_versions, actions
 from app.store.authenticators import authenticators
 from app.store.documents import documents
 from app.store.jobs import jobs
@@ -15,6 +16,7 @@ from app.store.log_streams import log_streams
 from app.store.outbox import messages
 from app.store.realms import realms
 from app.store.refresh_families import refresh_families
+from app.store.rules import rules_configs
 from app.store.signing_keys import signing_keys
 
 BATCH = 200
@@ -34,6 +36,9 @@ SEALED = (
     Sealed(signing_keys, signing_keys.c.kid, signing_keys.c.sealed_private),
     Sealed(refresh_families, refresh_families.c.handle_digest, refresh_families.c.sealed_successor),
     Sealed(messages, messages.c.id, messages.c.sealed_content),
+    Sealed(actions, actions.c.id, actions.c.sealed_secrets),
+    Sealed(action_versions, action_versions.c.id, action_versions.c.sealed_secrets),
+    Sealed(rules_configs, rules_configs.c.key, rules_configs.c.sealed_value),
     Sealed(log_streams, log_streams.c.id, log_streams.c.sealed_secrets),
     Sealed(realms, realms.c.id, realms.c.sealed_secrets),
 )

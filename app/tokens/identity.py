@@ -1,6 +1,8 @@
 """ID tokens, and the claims about a person that `/userinfo` answers as well."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from app.context import Context
 from app.store.clients import Client
@@ -35,9 +37,15 @@ def profile(user: User, scope: tuple[str, ...]) -> dict[str, object]:
 
 
 def sign_id_token(
-    ctx: Context, signer: Signer, user: User, client: Client, scope: tuple[str, ...], methods: Methods
+    ctx: Context,
+    signer: Signer,
+    user: User,
+    client: Client,
+    scope: tuple[str, ...],
+    methods: Methods,
+    further: Mapping[str, object] = MappingProxyType({}),
 ) -> str:
-    """No `nonce`: SDKs refuse one that they did not ask for."""
+    """No `nonce`: SDKs refuse one that they did not ask for. `further` claims never replace one of ours."""
     now = int(ctx.now.timestamp())
     expiry = {"iss": ctx.issuer, "aud": client.id, "iat": now, "exp": now + client.id_token_seconds}
-    return signing.sign(ctx, signer, profile(user, scope) | expiry | claims(methods))
+    return signing.sign(ctx, signer, {**further} | profile(user, scope) | expiry | claims(methods))

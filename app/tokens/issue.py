@@ -1,6 +1,7 @@
 """The only mint. Signing happens before the last transaction, which then saves what was minted."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -29,6 +30,14 @@ class Grantee:
     methods: Methods
     gty: tuple[str, ...]
     permissions: tuple[str, ...] = ()
+    access_scope: tuple[str, ...] | None = None
+    """Where rules gave the access token another scope than the login has."""
+    access_claims: Mapping[str, object] = field(default_factory=dict)
+    id_claims: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def token_scope(self) -> tuple[str, ...]:
+        return self.scope if self.access_scope is None else self.access_scope
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ def mint(
     if grantee.audience.kind == "userinfo":
         handle = (family or new_family).handle_digest if family or new_family else None  # type: ignore[union-attr]
         access_token, opaque = access.make_opaque(
-            ctx, grantee.user, grantee.client.id, grantee.scope, grantee.audience.token_seconds, handle
+            ctx, grantee.user, grantee.client.id, grantee.token_scope, grantee.audience.token_seconds, handle
         )
     else:
         access_token = access.sign_access_token(
@@ -73,18 +82,19 @@ def mint(
             subject=grantee.user.id,
             client_id=grantee.client.id,
             audience=grantee.audience,
-            scope=grantee.scope,
+            scope=grantee.token_scope,
             gty=grantee.gty,
             methods=grantee.methods,
             permissions=grantee.permissions,
             changed_at=grantee.user.tokens_valid_after,
+            further=grantee.access_claims,
         )
 
     id_token = None
     if "openid" in grantee.scope:
         signer = signing.signer_of(signers, grantee.client.id_token_alg)
         id_token = identity.sign_id_token(
-            ctx, signer, grantee.user, grantee.client, grantee.scope, grantee.methods
+            ctx, signer, grantee.user, grantee.client, grantee.scope, grantee.methods, grantee.id_claims
         )
     token_set = TokenSet(
         access_token=access_token,
@@ -108,11 +118,11 @@ def with_recovery_code(minted: Minted, code: str | None) -> Minted:
 
 
 def _told_scope(grantee: Grantee, *, is_refresh: bool) -> str | None:
-    granted = " ".join(grantee.scope)
+    granted = " ".join(grantee.token_scope)
     is_as_asked = (
         not is_refresh
         and grantee.requested_scope is not None
-        and (set(grantee.requested_scope.split()) == set(grantee.scope))
+        and (set(grantee.requested_scope.split()) == set(grantee.token_scope))
     )
     return None if is_as_asked or not granted else granted
 

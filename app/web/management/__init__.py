@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from app.web.management import (
     absent,
+    actions,
     attack_protection,
     authentication_methods,
     client_grants,
@@ -23,6 +24,7 @@ from app.web.management import (
     refresh_tokens,
     resource_servers,
     roles,
+    rules,
     stats,
     tenants,
     tickets,
@@ -39,6 +41,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *recovering.OPERATIONS,
     *refresh_tokens.OPERATIONS,
     *roles.OPERATIONS,
+    *rules.OPERATIONS,
+    *actions.OPERATIONS,
     *connections.OPERATIONS,
     *clients.OPERATIONS,
     *credentials.OPERATIONS,

@@ -19,12 +19,7 @@ class Empty:
 
 
 EMPTY = (
-    Empty("/rules", "read:rules", "rules"),
-    Empty("/rules-configs", "read:rules_configs", []),
     Empty("/hooks", "read:hooks", "hooks"),
-    Empty("/actions/actions", "read:actions", {"actions": [], "per_page": 100}),
-    Empty("/actions/triggers", "read:actions", {"triggers": []}),
-    Empty("/actions/triggers/{triggerId}/bindings", "read:actions", {"bindings": [], "per_page": 20}),
     Empty("/actions/modules", "read:actions", {"modules": []}),
     Empty("/grants", "read:grants", "grants"),
     Empty("/organizations", "read:organizations", "organizations"),
