@@ -289,7 +289,7 @@ def _ask(
             realm_id=realm_id,
             device=device,
             channel=factor.costs,
-            budget=_budget(realm),
+            budget=sends.budget_of(realm),
             transaction_id=begun.challenge.transaction_id,
         )
     challenges.add_challenge(conn, begun.challenge)
@@ -304,15 +304,6 @@ def _ask(
             user_id=begun.challenge.user_id,
             challenge_id=begun.challenge.id,
         )
-
-
-def _budget(realm: Realm | None) -> sends.Budget:
-    """What the realm's policy says of it; what it leaves open is as everywhere."""
-    if realm is None or realm.mfa_policy is None:
-        return sends.Budget()
-    said, usual = realm.mfa_policy.terms.budgets, sends.Budget()
-    countries = None if said.countries is None else tuple(said.countries)
-    return sends.Budget(said.messages_per_day or usual.messages_per_day, countries)
 
 
 def _opening(ctx: Context, bearer: Bearer, access_pass: str | None) -> tuple[tuple[str, ...], Ticket | None]:

@@ -117,7 +117,9 @@ def _ask(
 ) -> None:
     """Raises InvalidRequest (429)."""
     if factor.costs is not None and begun.message is not None:
-        sends.before(conn, ctx, realm_id=realm.id, device=device, channel=factor.costs, budget=sends.Budget())
+        sends.before(
+            conn, ctx, realm_id=realm.id, device=device, channel=factor.costs, budget=sends.budget_of(realm)
+        )
     asked = begun.challenge
     challenges.add_challenge(conn, asked)
     if begun.message is not None:

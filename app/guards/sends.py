@@ -21,6 +21,7 @@ from app.guards import pushes
 from app.store import buckets
 from app.store.authenticators import Authenticator
 from app.store.challenges import count_unanswered
+from app.store.realms import Realm
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=10)
@@ -41,6 +42,15 @@ class Budget:
     messages_per_day: int = 1000
     countries: tuple[str, ...] | None = None
     """Two letters each; None is every country, and an empty list none."""
+
+
+def budget_of(realm: Realm | None) -> Budget:
+    """What the realm's policy says of it; what it leaves open is as everywhere."""
+    if realm is None or realm.mfa_policy is None:
+        return Budget()
+    said = realm.mfa_policy.terms.budgets
+    countries = None if said.countries is None else tuple(said.countries)
+    return Budget(said.messages_per_day or Budget.messages_per_day, countries)
 
 
 def before(
