@@ -1,46 +1,39 @@
-"""The MFA transaction: begun by a login, opened by its token, and what may be done with it."""
+"""The MFA transaction: begun by a login, opened by its token; which factor is asked for, and which was answered."""
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from app import audit
+from app.accounts import challenging
 from app.asking import (
     Asking,
     Person,
     asking_again,
-    is_good,
-    is_opened_by_pass,
     name_in,
     permitted,
     standing_of,
 )
-from app.channels import notices, outbox
 from app.context import Context
 from app.crypto import digest
 from app.errors import (
-    AccessDenied,
     ExpiredToken,
     InvalidGrant,
-    InvalidRequest,
-    NotFound,
     TemporarilyUnavailable,
 )
 from app.errors import UnsupportedChallengeType as Unsupported
-from app.factors import FACTORS, recovery_code, vocabulary
-from app.factors.factor import Begun, Challenging, Enrolling, Factor, demands_of, is_of
+from app.factors import FACTORS, vocabulary
+from app.factors.factor import Begun, Challenging, Factor, demands_of, is_of
 from app.factors.vocabulary import policy_name
-from app.guards import sends
-from app.policy import CLOSED, Deny, decide, may_enroll, may_unenroll
 from app.policy import Challenge as Owed
-from app.store import authenticators, challenges, clients, realms, tickets, users
+from app.policy import decide
+from app.store import authenticators, challenges, clients, realms, users
 from app.store.authenticators import Authenticator
 from app.store.challenges import Challenge
 from app.store.clients import Client
-from app.store.realms import Place, Realm
-from app.store.tickets import Ticket
+from app.store.realms import Place
 from app.store.users import User
 from app.tokens import mfa_token
 from app.tokens.methods import has_second_factor
@@ -48,15 +41,9 @@ from app.tokens.mfa_token import MALFORMED, Open
 
 log = logging.getLogger("belay.mfa")
 
-PENDING_LIMIT = 5  # unconfirmed authenticators of a person; the oldest falls out
-
-BAD_BEARER = "The mfa_token provided is invalid. Try getting a new token."
 NOT_ENROLLED = "User is not enrolled. You can use /mfa/associate endpoint to enroll the first authenticator."
-ALREADY_ENROLLED = "User is already enrolled."
 NO_RECOVERY_CODE = "User does not have a recovery-code."
 NOT_SUPPORTED = "The user does not support the requested challenge type ({asked}). Supported type: {has}."
-BAD_PASS = "The access pass is not valid."  # noqa: S105 - a text
-LAST_FACTOR = "A second factor is required here: the last one cannot be removed."
 MALFORMED_HANDLE = "Malformed {name}"
 OTHER_TRANSACTION = "The {name} doesn't match the mfa_token"
 EXPIRED_HANDLE = "{name} is expired"
@@ -79,22 +66,7 @@ def enrollable(ctx: Context, conn: Connection, allowed: tuple[str, ...]) -> list
     return [f for f in found if f.is_ready(ctx, conn)]
 
 
-@dataclass(frozen=True)
-class Bearer:
-    """Who came with a token to look after the own authenticators."""
-
-    opened: Open
-    user: User
-    owned: tuple[Authenticator, ...]
-    place: Place
-    asking: Asking
-
-    @property
-    def has_factor(self) -> bool:
-        return any(a.confirmed_at is not None for a in self.owned)
-
-
-def _holder(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] | None:
+def holder_of(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] | None:
     """Whose transaction it is and where, unless person, client or realm may not go on."""
     user = users.find_user(conn, opened.user_id)
     client = ctx.look_up(conn, clients.find_client, opened.client_id)
@@ -107,38 +79,13 @@ def _holder(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] 
     return user, place
 
 
-def _asking(ctx: Context, conn: Connection, opened: Open, user: User) -> Asking:
+def asking_of(ctx: Context, conn: Connection, opened: Open, user: User) -> Asking:
     """What the transaction is about, for the policy. Raises InvalidGrant."""
     client = ctx.look_up(conn, clients.find_client, opened.client_id)
     asking = asking_again(ctx, conn, client, opened) if client is not None else None
     if asking is None:
         raise InvalidGrant(MALFORMED, reason="holder_gone")
     return permitted(conn, asking, user)
-
-
-def open_bearer(
-    ctx: Context, conn: Connection, token: str, scope: str, *, accepts_stored: bool = True
-) -> Bearer:
-    """Open for `/mfa/associate` and `/mfa/authenticators`. Raises InvalidGrant (401), AccessDenied."""
-    try:
-        is_jwt = token.count(".") == 2
-        open_token = mfa_token.open_access_token if is_jwt else mfa_token.open_stored
-        opened = open_token(ctx, conn, token)
-    except (InvalidGrant, ExpiredToken) as refusal:
-        raise InvalidGrant(BAD_BEARER, reason=refusal.reason, status=401) from None
-    holder = _holder(ctx, conn, opened)
-    if holder is None:
-        raise InvalidGrant(BAD_BEARER, reason="holder_gone", status=401)
-    user, place = holder
-    if opened.is_stored and not accepts_stored:
-        raise InvalidGrant(BAD_BEARER, reason="needs_access_token", status=401)
-    if not opened.is_stored and scope not in opened.scope.split():
-        raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
-    owned = tuple(authenticators.list_authenticators(conn, user.id))
-    return Bearer(opened, user, owned, place, _asking(ctx, conn, opened, user))
-
-
-# --- what can be done ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -207,11 +154,11 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
         if token.count(".") == 2:
             raise InvalidGrant(MALFORMED, reason="access_token_as_mfa_token")
         opened = mfa_token.open_for_client(ctx, conn, token, client)
-        holder = _holder(ctx, conn, opened)
+        holder = holder_of(ctx, conn, opened)
         if holder is None:
             raise InvalidGrant(MALFORMED, reason="holder_gone")
         owned = tuple(authenticators.list_authenticators(conn, opened.user_id))
-        asking = _asking(ctx, conn, opened, holder[0])
+        asking = asking_of(ctx, conn, opened, holder[0])
         owed = decide(standing_of(ctx, asking, Person(holder[0], owned, opened.methods)))
         asked_for = owned
         if isinstance(owed, Owed):
@@ -219,13 +166,13 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
         devices = _choose(opened, asked_for, wanted)
         factor = FACTORS[devices[0].kind]
         ctx.facts.factor = factor.kind
-        begun = _begin(ctx, conn, factor, devices, opened, holder, client)
+        begun = begin(ctx, conn, factor, devices, opened, holder, client)
     with ctx.db.write() as conn:
         if begun is not None:
             user, place = holder
             if not users.is_unchanged(conn, user):
                 raise InvalidGrant(MALFORMED, reason="changed_meanwhile")
-            _ask(conn, ctx, factor, devices[0], place.realm, begun)
+            challenging.ask(conn, ctx, factor, devices[0], place.realm, begun)
         audit.record(conn, ctx, "gd_start_auth")
     return {"challenge_type": factor.challenge_type} | (begun.shown if begun else {})
 
@@ -252,7 +199,7 @@ def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> t
     return (chosen, *(a for a in fitting if kin(FACTORS[a.kind]) and a is not chosen))
 
 
-def _begin(
+def begin(
     ctx: Context,
     conn: Connection,
     factor: Factor,
@@ -270,161 +217,3 @@ def _begin(
     user, place = holder
     name, demands = place.tenant.name, demands_of(place.realm)
     return factor.challenge(ctx, conn, Challenging(user, devices, opened.id, client, name, demands))
-
-
-def _ask(
-    conn: Connection,
-    ctx: Context,
-    factor: Factor,
-    device: Authenticator,
-    realm: Realm | None,
-    begun: Begun,
-) -> None:
-    """Write a challenge and what is sent with it, if there may be one more. Raises InvalidRequest (429)."""
-    if factor.costs is not None and begun.message is not None:
-        realm_id = realm.id if realm else ""
-        sends.before(
-            conn,
-            ctx,
-            realm_id=realm_id,
-            device=device,
-            channel=factor.costs,
-            budget=sends.budget_of(realm),
-            transaction_id=begun.challenge.transaction_id,
-        )
-    challenges.add_challenge(conn, begun.challenge)
-    if begun.message is not None:
-        channel, message = begun.message
-        outbox.put(
-            conn,
-            ctx,
-            channel,
-            message,
-            expires_at=begun.challenge.expires_at,
-            user_id=begun.challenge.user_id,
-            challenge_id=begun.challenge.id,
-        )
-
-
-def _opening(ctx: Context, bearer: Bearer, access_pass: str | None) -> tuple[tuple[str, ...], Ticket | None]:
-    """The factors that the policy lets the bearer enrol, and the pass to use up for it. Raises AccessDenied."""
-    person = Person(bearer.user, bearer.owned, bearer.opened.methods)
-    standing = standing_of(ctx, bearer.asking, person)
-    found = None
-    if access_pass is not None:
-        with ctx.db.read() as conn:
-            found = tickets.find_ticket(conn, digest(recovery_code.plain(access_pass)))
-        if found is not None and (found.user_id, found.kind) != (bearer.user.id, tickets.ACCESS_PASS):
-            found = None
-        if found is None or not is_good(ctx, found, bearer.opened.id):
-            raise AccessDenied(BAD_PASS, reason="unknown_access_pass")
-    has_pass = found is not None or is_opened_by_pass(bearer.asking)
-    opening = may_enroll(replace(standing, has_access_pass=has_pass))
-    if isinstance(opening, Deny):
-        raise AccessDenied(CLOSED.get(opening.reason), reason=opening.reason)
-    return opening, found if found is not None and found.consumed_at is None else None
-
-
-def associate(
-    ctx: Context,
-    bearer: Bearer,
-    wire_types: tuple[str, ...],
-    oob_channels: tuple[str, ...],
-    members: Mapping[str, str],
-    access_pass: str | None = None,
-) -> dict[str, object]:
-    """Enrol a new authenticator, unconfirmed until its first success; the answer of `/mfa/associate`."""
-    opened, user = bearer.opened, bearer.user
-    if bearer.has_factor and not has_second_factor(opened.methods):
-        raise AccessDenied(ALREADY_ENROLLED, reason="factor_exists")
-    tenant_name = bearer.place.tenant.name
-    allowed, spent = _opening(ctx, bearer, access_pass)
-    with ctx.db.read() as conn:
-        available = enrollable(ctx, conn, allowed)
-        factor = next((f for f in available if is_of(f, wire_types, oob_channels)), None)
-        if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
-            asked = " ".join(wire_types + oob_channels)
-            raise InvalidRequest(f"authenticator_types not available: {asked}", reason="factor_unavailable")
-        ctx.facts.factor = factor.kind
-        enrolling = Enrolling(user, opened.id, tenant_name, members, bearer.owned)
-        enrollment = factor.enroll(ctx, enrolling)
-        new = enrollment.authenticator
-        client = ctx.look_up(conn, clients.find_client, opened.client_id)
-        begun = _begin(ctx, conn, factor, (new,), opened, (user, bearer.place), client)
-    shown: dict[str, object] = {"authenticator_type": factor.wire_type, "id": new.id} | enrollment.shown
-    if factor.oob_channel is not None:
-        shown["oob_channel"] = factor.oob_channel
-    with ctx.db.write() as conn:
-        _hold(conn, bearer)
-        if spent is not None and not tickets.bind_ticket(conn, spent, opened.id, ctx.now):
-            raise AccessDenied(BAD_PASS, reason="access_pass_used")
-        if factor.kind == "recovery_code":
-            # A person who proved another factor replaces a code that was lost.
-            authenticators.replace_recovery_code(conn, new, ctx.now)
-        else:
-            authenticators.add_authenticator(conn, new)
-            authenticators.drop_oldest_pending(conn, new, PENDING_LIMIT)
-            if begun is not None:
-                _ask(conn, ctx, factor, new, bearer.place.realm, begun)
-                shown |= begun.shown
-            recovery = FACTORS["recovery_code"].enroll(ctx, enrolling)
-            if any(f.kind == "recovery_code" for f in available) and authenticators.add_first_recovery_code(
-                conn, recovery.authenticator
-            ):
-                shown |= recovery.shown
-        audit.record(conn, ctx, "gd_start_enroll")
-    return shown
-
-
-def _hold(conn: Connection, bearer: Bearer) -> None:
-    """Changes of one person's factors come one after the other. Raises InvalidGrant (401)."""
-    if not users.is_unchanged(conn, bearer.user):
-        raise InvalidGrant(BAD_BEARER, reason="changed_meanwhile", status=401)
-
-
-def listed(bearer: Bearer) -> list[dict[str, object]]:
-    """The answer of `GET /mfa/authenticators`: factors first, the code for emergencies last."""
-    return [_listed(a) for a in sorted(_shown(bearer), key=lambda a: not FACTORS[a.kind].is_challengeable)]
-
-
-def _listed(authenticator: Authenticator) -> dict[str, object]:
-    factor = FACTORS[authenticator.kind]
-    found = {
-        "id": authenticator.id,
-        "authenticator_type": factor.wire_type,
-        "active": authenticator.is_active,
-        "oob_channel": factor.oob_channel,
-        "name": factor.shown_name(authenticator),
-        "type": factor.type,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _shown(bearer: Bearer) -> list[Authenticator]:
-    """All but the recovery codes that other logins were shown and never confirmed."""
-    own = bearer.opened.id
-    return [a for a in bearer.owned if a.kind != "recovery_code" or a.confirmed_at or a.transaction_id == own]
-
-
-def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
-    """Remove one of the own authenticators; the recovery code goes with the last factor."""
-    if bearer.has_factor and not has_second_factor(bearer.opened.methods):
-        raise AccessDenied("A second factor is needed to remove one.", reason="factor_not_proven")
-    gone = next((a for a in bearer.owned if a.id == authenticator_id), None)
-    if gone is None:
-        raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
-    ctx.facts.factor = gone.kind
-    standing = standing_of(ctx, bearer.asking, Person(bearer.user, bearer.owned, bearer.opened.methods))
-    with ctx.db.write() as conn:
-        _hold(conn, bearer)
-        if not authenticators.remove_authenticator(conn, bearer.user.id, gone.id):
-            raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
-        left = authenticators.list_authenticators(conn, bearer.user.id)
-        names = tuple(name_in(standing.policy, a) for a in left if a.confirmed_at is not None)
-        if gone.confirmed_at is not None and not may_unenroll(standing, names):
-            raise AccessDenied(LAST_FACTOR, reason="last_factor")
-        if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
-            authenticators.remove_authenticators(conn, bearer.user.id)
-        if gone.confirmed_at is not None:
-            notices.put(conn, ctx, bearer.user, "factor_removed")
-        audit.record(conn, ctx, "gd_unenroll", gone.id)

@@ -12,14 +12,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import audit
+from app.accounts import challenging
 from app.accounts.tickets import SPENT, open_ticket
-from app.channels import notices, outbox
+from app.channels import notices
 from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
-from app.factors.factor import Answer, Begun, Challenging, Enrolling, Factor, Proof, demands_of
-from app.guards import second_factor, sends
+from app.factors.factor import Answer, Challenging, Enrolling, Factor, Proof, demands_of
+from app.guards import second_factor
 from app.guards.second_factor import Guess
 from app.policy import CLOSED, policy_of
 from app.store import authenticators, challenges, tickets, users
@@ -99,33 +100,17 @@ def begin(ctx: Context, token: str, kind: str, members: Mapping[str, str]) -> di
         device, begun = new.authenticator, None
         if factor.challenge is not None:
             demands = demands_of(opened.realm)
-            challenging = Challenging(user, (device,), opened.mark, None, opened.issuer_name, demands)
-            begun = factor.challenge(ctx, conn, challenging)
+            asked = Challenging(user, (device,), opened.mark, None, opened.issuer_name, demands)
+            begun = factor.challenge(ctx, conn, asked)
     with ctx.db.write() as conn:
         if not users.is_unchanged(conn, user):
             raise InvalidGrant(SPENT, reason="changed_meanwhile")
         authenticators.add_authenticator(conn, device)
         authenticators.drop_oldest_pending(conn, device, PENDING_LIMIT)
         if begun is not None:
-            _ask(conn, ctx, factor, device, opened.realm, begun)
+            challenging.ask(conn, ctx, factor, device, opened.realm, begun)
         audit.record(conn, ctx, "gd_start_enroll", "ticket")
     return new.shown | (begun.shown if begun else {})
-
-
-def _ask(
-    conn: Connection, ctx: Context, factor: Factor, device: Authenticator, realm: Realm, begun: Begun
-) -> None:
-    """Raises InvalidRequest (429)."""
-    if factor.costs is not None and begun.message is not None:
-        sends.before(
-            conn, ctx, realm_id=realm.id, device=device, channel=factor.costs, budget=sends.budget_of(realm)
-        )
-    asked = begun.challenge
-    challenges.add_challenge(conn, asked)
-    if begun.message is not None:
-        channel, message = begun.message
-        whose = {"user_id": asked.user_id, "challenge_id": asked.id}
-        outbox.put(conn, ctx, channel, message, expires_at=asked.expires_at, **whose)
 
 
 def finish(ctx: Context, token: str, kind: str, members: Mapping[str, str], handle: str = "") -> str | None:

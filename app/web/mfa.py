@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from app import mfa
+from app import mfa, own_factors
 from app.context import Context
 from app.errors import InvalidGrant, InvalidRequest, Refusal
 from app.grants.client_auth import PARAMS
@@ -58,14 +58,14 @@ def associate() -> Response:
         named = {name: value for name, value in members.items() if value is not None}
         kinds = tuple(ENROLLED_AS.get(word, word) for word in types.split())
         access_pass = text_member(request.members, "access_pass")
-        return answer(mfa.associate(ctx, bearer, kinds, tuple(channels.split()), named, access_pass))
+        return answer(own_factors.associate(ctx, bearer, kinds, tuple(channels.split()), named, access_pass))
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
 
 
 @blueprint.get("/authenticators")
 def list_authenticators() -> Response:
-    return answer(mfa.listed(_bearer(context(), "read:authenticators")))
+    return answer(own_factors.listed(_bearer(context(), "read:authenticators")))
 
 
 @blueprint.delete("/authenticators/<path:authenticator_id>")
@@ -73,18 +73,18 @@ def remove_authenticator(authenticator_id: str) -> Response:
     ctx = context()
     ctx.facts.failure_event = "gd_unenroll_failed"
     try:
-        mfa.remove(ctx, _bearer(ctx, "remove:authenticators", accepts_stored=False), authenticator_id)
+        own_factors.remove(ctx, _bearer(ctx, "remove:authenticators", accepts_stored=False), authenticator_id)
     except Refusal as refusal:
         raise _recorded(ctx, refusal) from None
     return Response(status=204)
 
 
-def _bearer(ctx: Context, scope: str, *, accepts_stored: bool = True) -> mfa.Bearer:
+def _bearer(ctx: Context, scope: str, *, accepts_stored: bool = True) -> own_factors.Bearer:
     token = bearer_token()
     if token is None:
-        raise InvalidGrant(mfa.BAD_BEARER, reason="no_token", status=401)
+        raise InvalidGrant(own_factors.BAD_BEARER, reason="no_token", status=401)
     with ctx.db.read() as conn:
-        return mfa.open_bearer(ctx, conn, token, scope, accepts_stored=accepts_stored)
+        return own_factors.open_bearer(ctx, conn, token, scope, accepts_stored=accepts_stored)
 
 
 def _check_client(ctx: Context, request: Asked, client_id: str) -> None:

@@ -14,7 +14,7 @@ from freezegun.api import FrozenDateTimeFactory
 from werkzeug.test import TestResponse
 
 from app import upkeep
-from app.mfa import PENDING_LIMIT
+from app.own_factors import PENDING_LIMIT
 from app.store import clients
 from app.store.refresh_families import ACTIVE_LIMIT
 from app.store.transactions import OPEN_LIMIT
