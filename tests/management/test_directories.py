@@ -17,6 +17,7 @@ from tests.directories.slapd import PASSWORD, SERVICE, SERVICE_PASSWORD, Slapd
 from tests.making import Cast
 from tests.management.conftest import Admin, refused
 from tests.wire import PASSWORD_REALM, Wire
+from tests.wire import refused as refused_login
 
 __all__ = ["active_directory", "authority", "service", "slapd"]
 
@@ -148,10 +149,7 @@ def test_people_of_a_directory_are_its_own(
     admin.patch(path, {"app_metadata": {"plan": "gold"}})
     admin.patch(path, {"blocked": True})
     answer = wire.password("alice", PASSWORD, grant_type=PASSWORD_REALM, realm="corp")
-    assert (answer.status_code, answer.json) == (
-        401,
-        {"error": "unauthorized", "error_description": "user is blocked"},
-    )
+    refused_login(answer, 401, "unauthorized", "user is blocked")
     with wire.server.db.read() as conn:
         known = users.find_user(conn, "custom|corp|c-alice")
     assert known is not None and known.app_metadata == {"plan": "gold"}

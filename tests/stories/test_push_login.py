@@ -34,7 +34,7 @@ def problem(answer: Any, status: int, code: str) -> None:
     """A refusal in the envelope that Guardian's SDKs read."""
     assert answer.json is not None, answer.text
     assert (answer.status_code, answer.json.get("errorCode")) == (status, code), answer.text
-    assert set(answer.json) == {"statusCode", "error", "message", "errorCode"}
+    assert set(answer.json) == {"statusCode", "error", "message", "errorCode", "error_id"}
     assert answer.json["statusCode"] == status
 
 

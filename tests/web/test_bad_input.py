@@ -93,9 +93,34 @@ def good_requests(server: Server, wire: Wire, cast: Cast) -> dict[str, dict[str,
         "recovery_code": cast.alice_recovery,
         "refresh_token": bob["refresh_token"],
     }
+    known |= _answers(server, wire, cast, str(known["mfa_token"]))
     return {
-        name: {"grant_type": name} | APP | {param.name: known[param.name] for param in grant.params}
+        name: {"grant_type": name}
+        | APP
+        | {param.name: known[param.name] for param in grant.params if param.name in known}
         for name, grant in GRANTS.items()
+    }
+
+
+# What an answer consists of, though no single one of these is required of all.
+PARTS = {"binding_code", "clientData", "authenticatorData", "signature"}
+
+
+def _answers(server: Server, wire: Wire, cast: Cast, mfa_token: str) -> dict[str, str]:
+    """Alice's telephone and security key answer, too, in the one login."""
+    making.switch_on(server, "sms", "webauthn-roaming")
+    making.enroll_phone(server, cast.alice)
+    key = making.enroll_security_key(server, cast.alice)
+    oob_code = wire.ok(wire.challenge(mfa_token, challenge_type="oob"))["oob_code"]
+    response = key.get(wire.ok(wire.challenge(mfa_token, challenge_type="webauthn"))["public_key"])[
+        "response"
+    ]
+    return {
+        "oob_code": oob_code,
+        "binding_code": wire.newest_code(),
+        "clientData": response["clientDataJSON"],
+        "authenticatorData": response["authenticatorData"],
+        "signature": response["signature"],
     }
 
 
@@ -353,7 +378,7 @@ def test_null_and_empty_are_absent(wire: Wire, server: Server, cast: Cast, grant
         answers.append(wire.post("/oauth/token", **(without | {param.name: ""})))
         texts = {(answer.status_code, told(answer)) for answer in answers}
         assert len(texts) == 1 and f"Missing required parameter: {param.name}" in answers[0].text, texts
-    optional = {param.name for param in grant.params if not param.is_required} - {"audience"}
+    optional = {param.name for param in grant.params if not param.is_required} - {"audience", *PARTS}
     absent = good | dict.fromkeys(optional | {"client_assertion", "client_assertion_type"}, None)
     wire.ok(wire.post_json("/oauth/token", **absent))
 
@@ -405,7 +430,7 @@ def test_an_address_refuses_other_methods(wire: Wire, server: Server, cast: Cast
             assert set(answer.headers["Allow"].split(", ")) == allowed
             if method == "HEAD":
                 continue
-            if path.startswith("/api/v2/"):
+            if path.startswith(("/api/v2/", "/appliance-mfa/")):
                 assert answer.json is not None and answer.json["errorCode"] == "no_such_method"
             else:
                 assert documented(answer) == "method_not_allowed"
