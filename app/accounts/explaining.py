@@ -72,7 +72,7 @@ def explain(event: Event) -> list[str]:
     if not event.reason:
         return []
     told = [REASONS.get(event.reason, f"Reason: {event.reason.replace('_', ' ')}.")]
-    for name, what in (("limit", "The limit"), ("policy", "The policy")):
+    for name, what in (("limit", "The limit"), ("mfa_policy", "The policy")):
         found = event.details.get(name)
         if isinstance(found, dict) and found:
             facts = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in found.items())

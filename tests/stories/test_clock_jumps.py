@@ -296,6 +296,7 @@ def test_what_was_left_open_before_the_clock_went_back_keeps_nobody_out(
     """Only so many open logins, enrolments and refresh tokens are kept, the newest: one that begins now is new."""
     carol = {"username": "alice@example.com", "password": CAROLS_PASSWORD, "realm": "guests"}
     bob = {"username": "bob@example.com", "scope": "offline_access"}
+    making.loosen_limits(wire.server)
     for _ in range(OPEN_LIMIT):
         token = wire.mfa_token(**carol)
     for _ in range(PENDING_LIMIT):
