@@ -23,7 +23,7 @@ from app.store.apis import Api
 from app.store.authenticators import Authenticator
 from app.store.client_grants import ClientGrant
 from app.store.clients import Client
-from app.store.documents import Document, find_document, put_document
+from app.store.documents import Document, find_document, put_document, remove_document
 from app.store.realms import Realm
 from app.store.users import User
 from app.tokens import signing
@@ -229,6 +229,13 @@ def loosen_limits(server: Server) -> None:
     with server.db.write() as conn:
         put_document(conn, Document(BRUTE_FORCE, {"login_limit": {"burst": 10**6, "per_minute": 10**6}}))
         put_document(conn, Document(THROTTLING, {"stage": {LOGIN_STAGE: many, SIGNUP_STAGE: many}}))
+
+
+def usual_limits(server: Server) -> None:
+    """What nobody has written."""
+    with server.db.write() as conn:
+        for name in (BRUTE_FORCE, THROTTLING):
+            remove_document(conn, name)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def managed_site(
     """Over TLS, for tests that turn keys and settings which the logins of other tests depend on."""
     files = {"BELAY_TLS_CERT": str(authority / "cert.pem"), "BELAY_TLS_KEY": str(authority / "key.pem")}
     with serving(templates, kind, tmp_path_factory.mktemp("managed"), workers=2, **files) as live:
+        making.usual_limits(live.server)
         yield Site(live, making.make_cast(live.server))
 
 
