@@ -6,21 +6,16 @@ used up is used up or nothing is.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NoReturn
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from app import accounts, audit, mfa, ruling
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
-from app.channels import notices
 from app.context import Context
 from app.crypto import SealBroken
 from app.directories import DIRECTORIES
-from app.directories.directory import ACCOUNT_REASONS, PASSWORD_REASONS
 from app.errors import (
     AccessDenied,
     InvalidGrant,
@@ -28,18 +23,16 @@ from app.errors import (
     PasswordLeaked,
     Refusal,
     TemporarilyUnavailable,
-    Unauthorized,
 )
 from app.explaining import note, waiver
-from app.factors import FACTORS
 from app.factors.factor import Answer, Proof
 from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
-from app.guards.second_factor import Guess
 from app.passwords import FORM
-from app.policy import CLOSED, Allow, Challenge, Deny, Enroll, after, decide, may_enroll
+from app.policy import Allow, Challenge, Deny, Enroll, after, decide, may_enroll
 from app.policy_terms import Counted
+from app.settling import Redeemed, denial, last_transaction, never_looked_at, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
 from app.store.rules import RuleSet
@@ -48,12 +41,11 @@ from app.store.users import User
 from app.tokens import issue, mfa_token
 from app.tokens.issue import Grantee, TokenSet
 from app.tokens.methods import PASSWORD
-from app.tokens.mfa_token import MALFORMED, Open
+from app.tokens.mfa_token import MALFORMED
 
 log = logging.getLogger("belay.login")
 
 WRONG_PASSWORD = "Wrong email or password."  # noqa: S105 - the text that SDKs compare with
-PASSWORD_OVER = "password must be changed"  # noqa: S105 - a text
 
 
 def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> TokenSet:
@@ -72,7 +64,7 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         try:
             found = directory.authenticate(ctx, asking.realm, user, username, password)
         except TemporarilyUnavailable as refusal:
-            _take_back(ctx, attempt, refusal)
+            take_back(ctx, attempt, refusal)
     try:
         if found.denies_account:
             refuse(ctx, denial(found.reason), right=attempt)
@@ -94,7 +86,7 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
         return finish(ctx, asking, person, signers, rules, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
-        _take_back(ctx, attempt, refusal)
+        take_back(ctx, attempt, refusal)
 
 
 def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenSet:
@@ -125,10 +117,10 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
             result = factor.verify(ctx, authenticator, answer)
         except (SealBroken, OSError) as error:
             log.error("the secret of %s cannot be opened: %s", authenticator.id, error)
-            _never_looked_at(ctx, guess)
+            never_looked_at(ctx, guess)
             raise TemporarilyUnavailable(reason="secret_unreadable") from None
         except Refusal:
-            _never_looked_at(ctx, guess)
+            never_looked_at(ctx, guess)
             raise
         if isinstance(result, Proof):
             proof = result
@@ -143,21 +135,6 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
     person = Person(user, owned, (*transaction.methods, *proven))
     redeemed = Redeemed(transaction, proof, guess)
     return finish(ctx, asking, person, signers, rules, redeemed=redeemed)
-
-
-def _never_looked_at(ctx: Context, guess: Guess) -> None:
-    if guess.is_counted:
-        with ctx.db.write() as conn:
-            second_factor.undecided(conn, guess)
-
-
-@dataclass(frozen=True)
-class Redeemed:
-    """A proven second factor and the transaction that it completes: both are used up together."""
-
-    transaction: Open
-    proof: Proof
-    guess: Guess
 
 
 def finish(
@@ -214,7 +191,7 @@ def finish(
     else:
         lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
     try:
-        with _last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed) as conn:
+        with last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed) as conn:
             _count(conn, ctx, asking, person, decision)
             ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
@@ -262,79 +239,6 @@ def _count(conn: Connection, ctx: Context, asking: Asking, person: Person, decis
         audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
 
 
-class _Lost(Exception):
-    """Another request was first; the transaction is rolled back."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
-
-
-@contextmanager
-def _last_transaction(
-    ctx: Context,
-    person: Person,
-    lost: Refusal,
-    *,
-    completes: bool = True,
-    attempt: Attempt | None = None,
-    redeemed: Redeemed | None = None,
-) -> Iterator[Connection]:
-    """Where a login is decided: the person is as they were when they were looked at, and stays so; what was
-    `redeemed` is used up in it.
-
-    A login may have waited for seconds to hash; a new password, a block or a reset in that time wins. Rows are
-    locked in one order everywhere: user, transaction, guesses, authenticators, attempts.
-    """
-    guess = redeemed.guess if redeemed is not None else None
-    try:
-        with ctx.db.write() as conn:
-            is_same = (
-                users.log_in(conn, person.user, ctx.ip, ctx.now)
-                if completes
-                else users.is_unchanged(conn, person.user)
-            )
-            if not is_same:
-                raise _Lost(lost)
-            if redeemed is not None:
-                _use_up(conn, ctx, person, redeemed)
-            yield conn
-    except _Lost as found:
-        refuse(ctx, found.refusal, right=attempt, guess=guess)
-    except IntegrityError:  # the client or the realm was deleted meanwhile
-        refuse(ctx, lost, right=attempt, guess=guess)
-
-
-def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) -> None:
-    """The transaction and the proof, both or neither. Raises _Lost."""
-    proof = redeemed.proof
-    device = proof.authenticator
-    wrong_answer = FACTORS[device.kind].wrong_answer
-    is_first_use = device.confirmed_at is None
-    if is_first_use and _was_enrolled_meanwhile(conn, person):
-        raise _Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
-    if not mfa_token.consume(conn, redeemed.transaction, ctx.now):
-        raise _Lost(InvalidGrant(MALFORMED, reason="transaction_used"))
-    second_factor.succeeded(conn, redeemed.guess, device)
-    if not proof.consume(conn, ctx.now):
-        raise _Lost(InvalidGrant(wrong_answer, reason="code_replayed"))
-    if is_first_use:
-        authenticators.confirm_recovery_code(conn, person.user.id, device.transaction_id, ctx.now)
-        ctx.facts.details["enrolled"] = device.id
-        if person.user.mfa_counts is not None:
-            users.note_reset(conn, person.user.id, None)
-        notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
-    if proof.new_recovery_code is not None:
-        notices.put(conn, ctx, person.user, "recovery_code_used")
-
-
-def _was_enrolled_meanwhile(conn: Connection, person: Person) -> bool:
-    """Of two logins that enrol a first factor at once, one wins: the other had no factor to prove beside it."""
-    known = {a.id for a in person.owned if a.confirmed_at is not None}
-    return any(
-        a.id not in known for a in authenticators.list_authenticators(conn, person.user.id) if a.confirmed_at
-    )
-
-
 def demand_factor(
     ctx: Context,
     asking: Asking,
@@ -371,58 +275,12 @@ def demand_factor(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
     lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
-    with _last_transaction(ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed) as conn:
+    with last_transaction(ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed) as conn:
         transactions.add_transaction(conn, transaction)
         if new_hash and person.user.password_hash:  # now: the second step has no password to hash
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
         audit.record(conn, ctx, "mfar", refusal.reason)
         if attempt is not None:
             password_attempt.undecided(conn, attempt)
-    refusal.recorded = True
-    raise refusal
-
-
-def refuse(
-    ctx: Context,
-    refusal: Refusal,
-    *,
-    wrong: Attempt | None = None,
-    right: Attempt | None = None,
-    guess: Guess | None = None,
-    proven: Guess | None = None,
-) -> NoReturn:
-    """Settle what was counted and say no: with a `wrong` password, a `right` one, a factor `guess` in vain, or a right
-    one, which has `proven` a factor.
-    """
-    with ctx.db.write() as conn:
-        if guess is not None:
-            second_factor.failed(conn, ctx, guess)
-        if proven is not None and proven.is_counted:
-            second_factor.undecided(conn, proven)
-        audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason, refusal.details)
-        if wrong is not None:
-            password_attempt.failed(conn, ctx, wrong)
-        if right is not None:
-            password_attempt.undecided(conn, right)
-    refusal.recorded = True
-    raise refusal
-
-
-def denial(reason: str) -> Refusal:
-    """What a person hears whose password was right and who still may not in."""
-    if reason == "user_blocked" or reason in ACCOUNT_REASONS:
-        return Unauthorized("user is blocked", reason=reason, event="f")
-    if reason in PASSWORD_REASONS:
-        return Unauthorized(PASSWORD_OVER, reason=reason, event="f")
-    return AccessDenied(CLOSED.get(reason, "The login is not allowed."), reason=reason, event="f")
-
-
-def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:
-    """Nobody failed. If that cannot be written, the attempt stays counted."""
-    if refusal.recorded:
-        raise refusal
-    with ctx.db.write() as conn:
-        audit.record(conn, ctx, refusal.event or "f", refusal.reason, refusal.details)
-        password_attempt.undecided(conn, attempt)
     refusal.recorded = True
     raise refusal
