@@ -70,6 +70,7 @@ def site(
     folder = tmp_path_factory.mktemp("ceremony")
     server = open_server(databases.test_settings(folder, templates.copy(request.param, folder)))
     wire, cast = Wire(server), making.make_cast(server)
+    making.loosen_limits(server)  # one server for all of them
     making.switch_on(server, "webauthn-roaming", "webauthn-platform")
     bobs = making.enroll_security_key(server, cast.bob)
     second = making.enroll_security_key(server, cast.bob)
