@@ -175,9 +175,9 @@ def send(
     """
     found = check_url(url, permits_http=permits_http)
     return _exchange(
-        "POST",
+        method,
         found,
-        body,
+        None if method in ("GET", "HEAD") else body,
         headers,
         networks=networks,
         total_seconds=total_seconds,

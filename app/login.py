@@ -5,16 +5,15 @@ policy anew each time. Signatures are made before the last transaction, and in t
 used up is used up or nothing is.
 """
 
-import logging
 from dataclasses import replace
 from typing import NoReturn
 
 from sqlalchemy import Connection
 
 from app import accounts, audit, mfa, ruling
+from app.accounts import proving
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
 from app.context import Context
-from app.crypto import SealBroken
 from app.directories import DIRECTORIES
 from app.errors import (
     AccessDenied,
@@ -25,14 +24,14 @@ from app.errors import (
     TemporarilyUnavailable,
 )
 from app.explaining import note, waiver
-from app.factors.factor import Answer, Proof
+from app.factors.factor import Answer
 from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
 from app.passwords import FORM
 from app.policy import Allow, Challenge, Deny, Enroll, after, decide, may_enroll
 from app.policy_terms import Counted
-from app.settling import Redeemed, denial, last_transaction, never_looked_at, refuse, take_back
+from app.settling import Redeemed, denial, last_transaction, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
 from app.store.rules import RuleSet
@@ -42,8 +41,6 @@ from app.tokens import issue, mfa_token
 from app.tokens.issue import Grantee, TokenSet
 from app.tokens.methods import PASSWORD
 from app.tokens.mfa_token import MALFORMED
-
-log = logging.getLogger("belay.login")
 
 WRONG_PASSWORD = "Wrong email or password."  # noqa: S105 - the text that SDKs compare with
 
@@ -111,23 +108,9 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
     guess = second_factor.before(
         ctx, user.id, candidates, event=factor.limit_event, is_counted=factor.is_guessable
     )
-    proof, reason = None, "no_candidate"
-    for authenticator in guess.tried:
-        try:
-            result = factor.verify(ctx, authenticator, answer)
-        except (SealBroken, OSError) as error:
-            log.error("the secret of %s cannot be opened: %s", authenticator.id, error)
-            never_looked_at(ctx, guess)
-            raise TemporarilyUnavailable(reason="secret_unreadable") from None
-        except Refusal:
-            never_looked_at(ctx, guess)
-            raise
-        if isinstance(result, Proof):
-            proof = result
-            break
-        reason = result or reason
-    if proof is None:
-        refuse(ctx, InvalidGrant(factor.wrong_answer, reason=reason), guess=guess)
+    proof = proving.prove(ctx, factor, guess, answer)
+    if isinstance(proof, str):
+        refuse(ctx, InvalidGrant(factor.wrong_answer, reason=proof), guess=guess)
 
     now_seconds = int(ctx.now.timestamp())
     ctx.facts.factor = proof.authenticator.kind
@@ -156,7 +139,7 @@ def finish(
     try:
         ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.PASSWORD_PROTOCOL)
     except Refusal as refusal:
-        refuse(ctx, refusal, right=attempt, proven=redeemed.guess if redeemed else None)
+        refuse(ctx, refusal, right=attempt, guess=redeemed.guess if redeemed else None)
     standing = replace(standing, wish=ruled.wish)
     decision = decide(standing)
     note(ctx, asking, standing, decision)

@@ -55,7 +55,9 @@ def enrollable_types(ctx: Context, allowed: tuple[str, ...]) -> list[dict[str, s
     with ctx.db.read() as conn:
         found = dict.fromkeys(f.type for f in enrollable(ctx, conn, allowed) if f.is_challengeable)
     if not found:
-        log.error("a second factor is owed and no factor is enabled: see PUT /api/v2/guardian/factors/otp")
+        log.error(
+            "a second factor is owed, and none that the policy allows is on and can be sent: see `belay doctor`"
+        )
     return [{"type": type} for type in found]
 
 

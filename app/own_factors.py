@@ -191,8 +191,8 @@ def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
         names = tuple(name_in(standing.policy, a) for a in left if a.confirmed_at is not None)
         if gone.confirmed_at is not None and not may_unenroll(standing, names):
             raise AccessDenied(LAST_FACTOR, reason="last_factor")
-        if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
-            authenticators.remove_authenticators(conn, bearer.user.id)
         if gone.confirmed_at is not None:
+            if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
+                authenticators.remove_authenticators(conn, bearer.user.id)
             notices.put(conn, ctx, bearer.user, "factor_removed")
         audit.record(conn, ctx, "gd_unenroll", gone.id)

@@ -116,16 +116,14 @@ def refuse(
     wrong: Attempt | None = None,
     right: Attempt | None = None,
     guess: Guess | None = None,
-    proven: Guess | None = None,
 ) -> NoReturn:
-    """Settle what was counted and say no: with a `wrong` password, a `right` one, a factor `guess` in vain, or a right
-    one, which has `proven` a factor.
+    """Settle what was counted and say no: with a `wrong` password, a `right` one, or a factor `guess`.
+
+    A guess stays counted even where it was right and something else says no: only issued tokens forgive.
     """
     with ctx.db.write() as conn:
         if guess is not None:
             second_factor.failed(conn, ctx, guess)
-        if proven is not None and proven.is_counted:
-            second_factor.undecided(conn, proven)
         audit.record(conn, ctx, refusal.event or ctx.facts.failure_event, refusal.reason, refusal.details)
         if wrong is not None:
             password_attempt.failed(conn, ctx, wrong)
@@ -153,9 +151,3 @@ def take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -
         password_attempt.undecided(conn, attempt)
     refusal.recorded = True
     raise refusal
-
-
-def never_looked_at(ctx: Context, guess: Guess) -> None:
-    if guess.is_counted:
-        with ctx.db.write() as conn:
-            second_factor.undecided(conn, guess)

@@ -246,13 +246,14 @@ def test_rules_run_again_with_the_second_factor_and_see_both_methods(wire: Wire,
     assert making.reload_user(wire.server, cast.alice).app_metadata == {"count": 1}
 
 
-def test_a_rule_that_refuses_the_second_step_spends_neither_guess_nor_token(wire: Wire, cast: Cast) -> None:
+def test_a_rule_that_refuses_the_second_step_spends_a_guess_and_no_token(wire: Wire, cast: Cast) -> None:
+    """Else its "no" would tell right codes from wrong ones without end."""
     rule = put(
         wire.server,
         f"if (context.authentication.methods.length > 1) return callback(new Error('no')); {PASS}",
     )
     token = wire.mfa_token()
-    for _ in range(11):
+    for _ in range(9):
         refused(wire.otp(token, code_of(cast.alice_totp)), 403, "access_denied", "no")
     take_away(wire.server, rule)
     wire.ok(wire.otp(token, code_of(cast.alice_totp)))

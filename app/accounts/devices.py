@@ -19,6 +19,7 @@ from app.channels import notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_token
 from app.errors import Forbidden, InvalidToken, Missing, Unauthorized
+from app.factors import FACTORS
 from app.factors.push import BASE_PATH, KIND, device_id, number_digest
 from app.guards import pushes
 from app.store import authenticators, challenges, realms, tenant, users
@@ -96,6 +97,9 @@ def answer(ctx: Context, phones: str, response: str) -> None:
     if isinstance(given, str):
         details["reason"] = "".join(c for c in given if c.isprintable())[:200]
     with ctx.db.write() as conn:
+        users.lock_user(
+            conn, user.id
+        )  # first, as everywhere: whoever asks again at this moment holds it, too
         state = "rejected" if reason else "approved"
         if not challenges.answer_challenge(conn, asked.id, state, ctx.now):
             raise Missing(NO_TRANSACTION, reason="login_transaction_not_found")
@@ -161,10 +165,29 @@ def update(ctx: Context, enrollment_id: str, token: str, said: Said) -> None:
 
 
 def remove(ctx: Context, enrollment_id: str, token: str) -> None:
-    """Raises Missing, Unauthorized."""
+    """Raises Missing, Unauthorized.
+
+    The last factor is only shut. Deleted, it would leave the account to the password alone, and what a phone shows
+    here is no second factor: the token may have been copied from it.
+    """
     device, user = _own(ctx, enrollment_id, token)
     with ctx.db.write() as conn:
+        users.lock_user(conn, user.id)
+        owned = authenticators.list_authenticators(conn, user.id)
+        others = [a for a in owned if a.is_active and a.id != device.id and FACTORS[a.kind].is_challengeable]
+        if device.confirmed_at is not None and len(others) < _least(conn, user):
+            authenticators.disable_authenticator(conn, device.id, ctx.now)
+            notices.put(conn, ctx, user, "factor_removed")
+            audit.record(conn, ctx, "gd_unenroll", "shut_by_device", {"id": device.id})
+            return
         factors.remove(conn, ctx, user, device.id, reason="removed_by_device")
+
+
+def _least(conn: Connection, user: User) -> int:
+    """How many factors somebody keeps who lets one go."""
+    realm = realms.find_realm(conn, user.realm_id)
+    written = realm.mfa_policy if realm is not None else None
+    return max(1, written.terms.enrollment.min_factors_before_unenroll if written is not None else 1)
 
 
 def _written(ctx: Context, device: Authenticator, said: Said) -> Authenticator:
@@ -187,6 +210,7 @@ def _own(ctx: Context, enrollment_id: str, token: str) -> tuple[Authenticator, U
             device is None
             or device.kind != KIND
             or device.code_digest is None
+            or device.disabled_at is not None
             or user is None
             or user.is_blocked
         ):

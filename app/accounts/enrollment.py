@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app import audit
-from app.accounts import challenging
+from app.accounts import challenging, proving
 from app.accounts.tickets import SPENT, open_ticket
 from app.channels import notices
 from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, InvalidGrant, Refusal
 from app.factors import FACTORS, vocabulary
-from app.factors.factor import Answer, Challenging, Enrolling, Factor, Proof, demands_of
+from app.factors.factor import Answer, Challenging, Enrolling, Factor, demands_of
 from app.guards import second_factor
 from app.guards.second_factor import Guess
 from app.policy import CLOSED, policy_of
@@ -136,16 +136,9 @@ def finish(ctx: Context, token: str, kind: str, members: Mapping[str, str], hand
     guess = second_factor.before(
         ctx, user.id, waiting, event=factor.limit_event, is_counted=factor.is_guessable
     )
-    proof, reason = None, ""
-    for authenticator in guess.tried:
-        found = factor.verify(ctx, authenticator, Answer(members, challenge))
-        if isinstance(found, Proof):
-            proof = found
-            break
-        reason = found or reason
-    wrong = InvalidGrant(factor.wrong_answer, reason=reason)
-    if proof is None:
-        _refuse(ctx, guess, wrong)
+    proof = proving.prove(ctx, factor, guess, Answer(members, challenge))
+    if isinstance(proof, str):
+        _refuse(ctx, guess, InvalidGrant(factor.wrong_answer, reason=proof))
     try:
         with ctx.db.write() as conn:
             is_same = users.is_unchanged(conn, user)

@@ -148,16 +148,18 @@ def remove(
 ) -> None:
     """Remove one; the recovery code goes with the last factor. Raises Missing."""
     users.lock_user(conn, user.id)
-    if not authenticators.remove_authenticator(conn, user.id, authenticator_id):
+    owned = {a.id: a for a in authenticators.list_authenticators(conn, user.id)}
+    gone = owned.pop(authenticator_id, None)
+    if gone is None or not authenticators.remove_authenticator(conn, user.id, authenticator_id):
         raise Missing(
             "The authentication method could not be found.", reason="inexistent_authentication_method"
         )
-    left = authenticators.list_authenticators(conn, user.id)
-    if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
-        authenticators.remove_authenticators(conn, user.id)
-        users.note_reset(conn, user.id, ctx.now)
     ctx.facts.user_id = user.id
-    notices.put(conn, ctx, user, "factor_removed")
+    if gone.confirmed_at is not None:  # else nobody had it yet: nothing is reset by its going
+        if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in owned.values()):
+            authenticators.remove_authenticators(conn, user.id)
+            users.note_reset(conn, user.id, ctx.now)
+        notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})
 
 

@@ -10,7 +10,7 @@ import click
 import pyotp
 
 from app import accounts
-from app.cli.server import run
+from app.cli.server import require_port, run
 from app.cli.shared import EXIT_NOT_READY, Failed, open_here
 from app.context import Context, Server
 from app.crypto import owner_of, random_id
@@ -40,6 +40,8 @@ def demo(serve: bool) -> None:
     for name in ("BELAY_SMS_URL", "BELAY_VOICE_URL", "BELAY_SMTP_URL", "BELAY_PUSH_URL"):
         os.environ.setdefault(name, "terminal:")  # codes appear where the server runs
     server = open_here()
+    if serve:
+        require_port(server.settings)
     try:
         schema.upgrade(server.db)
         now = datetime.now(UTC)
@@ -133,6 +135,7 @@ def _seed(server: Server, now: datetime) -> dict[str, str]:
                 conn, Authenticator(totp_id, other.id, "totp", now, sealed_secret=sealed, confirmed_at=now)
             )
         switched = vocabulary.switches(None) | {"sms": True, "email": True}
+        ctx = Context(server, now, ip="")  # the server's own settings are nobody's
         accounts.put_document(conn, ctx, vocabulary.DOCUMENT, switched)
         accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory="customers")
     return {

@@ -1,7 +1,9 @@
 """`belay serve`, `belay doctor`, `belay config`."""
 
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -18,7 +20,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 
-from app import accounts, delivery, logs, settings, upkeep
+from app import accounts, delivery, logs, mfa, settings, upkeep
 from app.cli.shared import (
     EXIT_CONFIGURATION,
     EXIT_NOT_READY,
@@ -34,8 +36,10 @@ from app.crypto import SealBroken, owner_of
 from app.directories import DIRECTORIES
 from app.directories.directory import CannotAsk
 from app.errors import Refusal
+from app.factors import FACTORS, vocabulary
 from app.guards import breached_password
 from app.leaked_file import NoSuchFile
+from app.policy import policy_of
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
 from app.store.realms import Realm
@@ -84,6 +88,18 @@ class Respawns(dict[int, float]):
         time.sleep(RESPAWN_PAUSE_SECONDS)
 
 
+def require_port(found: Settings) -> None:
+    """Two servers that share a port would answer in turns, each from its own database."""
+    family = socket.AF_INET6 if ":" in found.host else socket.AF_INET
+    with socket.socket(family) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((found.host, found.port))
+        except OSError as error:
+            text = f"{found.host}:{found.port} cannot be used ({error.strerror}); PORT chooses another"
+            raise Failed(text, EXIT_CONFIGURATION) from None
+
+
 @click.command()
 @click.option("--migrate", is_flag=True, help="Bring the database's schema up to date first.")
 def serve(migrate: bool) -> None:
@@ -92,6 +108,7 @@ def serve(migrate: bool) -> None:
     Refuses to start on a database with another schema unless --migrate is given.
     """
     server = open_here()
+    require_port(server.settings)
     try:
         if migrate:
             schema.upgrade(server.db)
@@ -179,6 +196,7 @@ def doctor(as_json: bool) -> None:
                 note("default realm", True, text)
         if is_current:
             _note_directories(server, known, note)
+            _note_factors(server, known, note)
     except Refusal as error:
         note("database", False, f"does not answer ({error.reason}); check BELAY_DATABASE_URL")
     fast = server.passwords.milliseconds
@@ -203,6 +221,36 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok  ' if line['ok'] else 'BAD '} {line['check']}: {line['says']}")
     if not all(line["ok"] for line in found):
         sys.exit(EXIT_NOT_READY)
+
+
+def _note_factors(server: Server, known: Sequence[Realm], note: Callable[[str, bool, str], None]) -> None:
+    """What is switched on and cannot be sent through, and realms that ask for what nobody can enrol."""
+    ctx = Context(server, datetime.now(UTC), ip="")
+    with server.db.read() as conn:
+        for kind in sorted(vocabulary.enabled_kinds(ctx, conn) & set(FACTORS)):
+            if not FACTORS[kind].is_ready(ctx, conn):
+                setting = GATEWAY_OF.get(kind, "a gateway")
+                note(
+                    f"factor {kind}",
+                    False,
+                    f"people may enrol it and nothing sends: set {setting}, or switch it off",
+                )
+        policies = tenant.get_tenant(conn).mfa_policies
+        for realm in known:
+            policy = policy_of(realm.mfa_policy, policies)
+            if realm.is_enabled and policy.mode in ("always", "adaptive"):
+                found = mfa.enrollable(ctx, conn, policy.terms.allows(()))
+                names = ", ".join(sorted(f.kind for f in found if f.is_challengeable))
+                text = names or "none of the factors that the policy allows is switched on and can be sent"
+                note(f"factors for {realm.name}", bool(names), text)
+
+
+GATEWAY_OF = {
+    "sms": "BELAY_SMS_URL",
+    "voice": "BELAY_VOICE_URL",
+    "email": "BELAY_SMTP_URL",
+    "push": "BELAY_PUSH_URL",
+}
 
 
 def _note_directories(server: Server, known: Sequence[Realm], note: Callable[[str, bool, str], None]) -> None:
@@ -238,10 +286,14 @@ def check(as_json: bool) -> None:
     for name in settings.Settings.model_fields:
         value = getattr(found, name)
         variable = settings.variable(name)
-        is_secret = name.endswith("secret") or name == "database_url" and "@" in str(value)
+        is_secret = name.endswith("secret")
+        if name.endswith("_url") and "@" in str(value):
+            value = re.sub(r"//[^/]*@", "//***@", str(value))
         source = (
             "environment" if variable in os.environ or variable + "_FILE" in os.environ else "file or default"
         )
+        if name in settings.GATEWAYS:  # a webhook may carry a key behind its question mark
+            value = re.sub(r"\?.*", "?***", str(value))
         shown = "***" if is_secret and value else str(value)
         lines.append({"variable": variable, "value": shown, "source": source})
     show_all(lines, ("variable", "value", "source"), as_json)

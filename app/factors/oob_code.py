@@ -29,7 +29,7 @@ from app.store.challenges import Challenge, consume_challenge
 DIGITS = 6  # 20 bits (NIST 3.1.3.2); what a guesser may try of them is limited per person and authenticator
 LIFETIME = timedelta(minutes=5)  # of the ten that NIST permits
 
-BAD_NUMBER = "The phone number is invalid."
+BAD_NUMBER = "The phone number is invalid."  # Auth0's text
 BAD_ADDRESS = "The email address is invalid."
 WRONG = "Invalid binding_code."
 
@@ -40,6 +40,8 @@ def checked(kind: str, text: str) -> str:
 
 
 def phone_number(enrolling: Enrolling) -> str:
+    if not enrolling.members.get("phone_number"):
+        raise InvalidRequest("Missing required parameter: phone_number", reason="no_phone_number")
     return checked_number(enrolling.members.get("phone_number", ""))
 
 

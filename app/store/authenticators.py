@@ -221,6 +221,12 @@ def disable_exhausted(conn: Connection, ids: Iterable[str], now: datetime) -> No
     conn.execute(_DISABLE, {"ids": list(ids), "cap": FAILURE_CAP, "now": now})
 
 
+def disable_authenticator(conn: Connection, authenticator_id: str, now: datetime) -> None:
+    """It proves nothing any more, and still counts as enrolled."""
+    is_it = (_C.id == authenticator_id) & _C.disabled_at.is_(None)
+    conn.execute(update(authenticators).where(is_it).values(disabled_at=now))
+
+
 def give_back_guess(conn: Connection, ids: Sequence[str]) -> None:
     if ids:
         conn.execute(_GIVE_BACK, {"ids": list(ids)})

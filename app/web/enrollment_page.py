@@ -18,6 +18,7 @@ from app.channels import CHANNELS
 from app.channels.channel import Channel
 from app.errors import AuthorizationPending, InvalidGrant, InvalidRequest, Refusal, SlowDown
 from app.factors import FACTORS, webauthn
+from app.grants.dispatch import record_refusal
 from app.web.lifecycle import context
 from app.web.ticket import MAX_TOKEN, members_of_form, page, refusal_page
 
@@ -166,6 +167,7 @@ def enroll() -> Response:
             return _finish(token, opened, kind, member)
         return _begin(token, opened, kind, member)
     except Refusal as refusal:
+        record_refusal(context(), refusal)
         return refusal_page(TITLE, refusal)
 
 
@@ -186,20 +188,26 @@ def _step(token: str, kind: str, status: int = 200, **values: Any) -> Response:
 
 def _begin(token: str, opened: Opened, kind: str, member: Member) -> Response:
     asks = CHOICES[kind].asks
+    ctx = context()
+    ctx.facts.failure_event = "gd_start_enroll_failed"
     try:
-        shown = enrollment.begin(context(), token, kind, {asks: member(asks)} if asks else {})
+        shown = enrollment.begin(ctx, token, kind, {asks: member(asks)} if asks else {})
     except InvalidRequest as refusal:
+        record_refusal(ctx, refusal)
         return _choices(token, opened, refusal.status, refusal.description)
     return _step(token, kind, **CHOICES[kind].show(shown))
 
 
 def _finish(token: str, opened: Opened, kind: str, member: Member) -> Response:
     members, handle = CHOICES[kind].read(member)
+    ctx = context()
+    ctx.facts.failure_event = "gd_auth_failed"
     try:
-        recovery_code = enrollment.finish(context(), token, kind, members, handle)
+        recovery_code = enrollment.finish(ctx, token, kind, members, handle)
     except (AuthorizationPending, SlowDown):
         return _step(token, kind, 400, problem=NOT_YET, oob_code=member("oob_code"))
     except InvalidGrant as refusal:
+        record_refusal(ctx, refusal)
         if refusal.description == enrollment.RUN_OUT:
             return _choices(token, opened, 400, refusal.description)
         if refusal.description != FACTORS[kind].wrong_answer:

@@ -382,14 +382,31 @@ def test_a_phone_keeps_its_entry_up_to_date(wire: Wire, cast: Cast) -> None:
     assert yes(wire, phone, payload, iss="restored phone").status_code == 204
 
 
+def test_the_last_factor_is_only_shut_by_its_phone(wire: Wire, cast: Cast) -> None:
+    """Else a copied token and the password were enough to begin anew."""
+    phone = enrolled(wire, cast)
+    path = f"/appliance-mfa/api/device-accounts/{phone.id}"
+    assert wire.client.delete(path, headers=bearer(phone.token)).status_code == 204
+    assert wire.events()[-1].reason == "shut_by_device"
+    problem(wire.client.delete(path, headers=bearer(phone.token)), 404, "device_account_not_found")
+    token = wire.mfa_token(**GUEST)
+    (listed,) = [
+        a for a in wire.ok_list(wire.get("/mfa/authenticators", token)) if a["type"] != "recovery-code"
+    ]
+    assert not listed["active"]
+    refused(wire.associate(token), 403, "access_denied", "User is already enrolled.")
+
+
 def test_a_phone_removes_its_entry(wire: Wire, cast: Cast) -> None:
     phone = enrolled(wire, cast)
+    making.enroll_totp(wire.server, cast.carol)
     path = f"/appliance-mfa/api/device-accounts/{phone.id}"
     gone = wire.client.delete(path, headers=bearer(phone.own_token(at=NOON.timestamp())))
     assert (gone.status_code, gone.data) == (204, b"")
     assert (wire.events()[-1].type, wire.events()[-1].reason) == ("gd_unenroll", "removed_by_device")
     problem(wire.client.delete(path, headers=bearer(phone.token)), 404, "device_account_not_found")
-    assert wire.ok_list(wire.get("/mfa/authenticators", wire.mfa_token(**GUEST))) == []
+    left = wire.ok_list(wire.get("/mfa/authenticators", wire.mfa_token(**GUEST)))
+    assert "push-notification" not in {listed["type"] for listed in left}
 
 
 def test_nobody_else_touches_a_phone_s_entry(wire: Wire, cast: Cast) -> None:
