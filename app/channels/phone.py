@@ -10,19 +10,29 @@ from xml.sax.saxutils import escape
 
 from sqlalchemy import Connection
 
-from app import documents
+from app import documents, hooks
 from app.channels import terminal
 from app.channels.channel import DeliveryFailed, Message
 from app.channels.gateways import Gateway, ask, check, read_gateway
 from app.context import Context
+from app.errors import TemporarilyUnavailable
+from app.rules.rule import Answered
+from app.store import users
+from app.store.hooks import Hook
 
 TWILIO = "guardian/factors/phone/providers/twilio"
+SELECTED = "guardian/factors/phone/selected-provider"
+HOOK = "phone-message-hook"
 TWILIO_HOST = "api.twilio.com"
 API = "/2010-04-01/Accounts"
 
 
 def gateway_of(ctx: Context, conn: Connection, channel: str) -> Gateway | None:
-    """What an administrator wrote, else the setting; None where there is neither."""
+    """What an administrator chose and wrote, else the setting; None where there is neither."""
+    if documents.content_of(ctx, conn, SELECTED).get("provider") == HOOK:
+        # Nobody else is asked instead: codes go where the administrator said, or nowhere.
+        hook = hooks.in_force(ctx, conn, hooks.SEND_PHONE_MESSAGE)
+        return None if hook is None else Gateway(HOOK)
     written = documents.find(ctx, conn, TWILIO)
     if written is not None and written.content.get("sid"):
         content, secrets = written.content, documents.secrets_of(ctx, written)
@@ -46,8 +56,13 @@ def deliver(ctx: Context, message: Message, channel: str) -> None:
     """Raises DeliveryFailed."""
     with ctx.db.read() as conn:
         gateway = gateway_of(ctx, conn, channel)
+        hook = hooks.in_force(ctx, conn, hooks.SEND_PHONE_MESSAGE)
     if gateway is None:
         raise DeliveryFailed("no_gateway", may_repeat=False)
+    if gateway.kind == HOOK:
+        if hook is None:
+            raise DeliveryFailed("no_gateway", may_repeat=False)
+        return _call_hook(ctx, hook, message, channel)
     if gateway.kind == "terminal":
         terminal.deliver(channel, message)
     elif gateway.kind == "twilio":
@@ -64,6 +79,34 @@ def deliver(ctx: Context, message: Message, channel: str) -> None:
                 "message_id": message.id,
             },
         )
+
+
+def _call_hook(ctx: Context, hook: Hook, message: Message, channel: str) -> None:
+    """Raises DeliveryFailed; what a hook began may have gone out, so it is not called again."""
+    about = dict(message.payload)
+    with ctx.db.read() as conn:
+        user = users.find_user(conn, str(about.pop("user_id", "")))
+    shown: dict[str, object] = {}
+    if user is not None:
+        shown = {
+            "user_id": user.id,
+            "name": user.name or user.email or user.username,
+            "email": user.email,
+            "app_metadata": user.app_metadata,
+            "user_metadata": user.user_metadata,
+        }
+    told = {
+        "message_type": channel,
+        "language": message.language,
+        "code": message.code,
+        "user": shown,
+    } | about
+    try:
+        outcome = hooks.call(ctx, hook, message.destination, message.text, told)
+    except TemporarilyUnavailable:
+        raise DeliveryFailed("hook_not_called", may_repeat=True) from None
+    if not isinstance(outcome, Answered):
+        raise DeliveryFailed(f"hook_{outcome.why}", may_repeat=False)
 
 
 def _twilio(ctx: Context, gateway: Gateway, message: Message, channel: str) -> None:

@@ -123,6 +123,12 @@ def _challenge(ctx: Context, conn: Connection, challenging: Challenging) -> Begu
         sender=said.sender,
         code=code,
         language=ctx.language,
+        payload={
+            "action": "enrollment" if device.confirmed_at is None else "second-factor-authentication",
+            "client_id": client.id if client else "",
+            "client_name": client.name if client else "",
+            "user_id": user.id,
+        },
     )
     return Begun(challenge, {"oob_code": oob_code, "binding_method": "prompt"}, (device.kind, message))
 

@@ -203,6 +203,7 @@
     globalThis.global = kept;
     globalThis.configuration = configuration;
     offerModules(random);
+    if (kind === 'hook') return startHook(source, secrets, seen.args, is_check);
     if (kind === 'action') {
       const { factors, granted } = seen;
       const shared = { parse, stringify, assign, end, threw, told, writes, kept, user, context, factors, granted };
@@ -221,6 +222,43 @@
     if (is_check) return end('passed');
     try {
       const result = rule(user, context, callback);
+      if (result && typeof result.then === 'function') result.then(() => {}, threw);
+    } catch (error) {
+      threw(error);
+    }
+  }
+
+  // A hook is a module that exports a function, or the function alone; it answers with one object.
+  function startHook(source, secrets, args, is_check) {
+    const load = (text) => {
+      const module = { exports: {} };
+      Function('module', 'exports', text + '\n')(module, module.exports);
+      return module.exports;
+    };
+    let hook;
+    user = {};
+    context = {};
+    try {
+      try {
+        hook = load(source);
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+      }
+      if (typeof hook !== 'function') hook = load('module.exports = ' + source);
+      if (typeof hook !== 'function') throw new SyntaxError('a hook exports one function');
+    } catch (error) {
+      return end('failed', { why: 'not_compiled', message: told(error).message });
+    }
+    if (is_check) return end('passed');
+    args[args.length - 1].webtask = { secrets };
+    const answer = (error, value) => {
+      if (outcome !== null) return;
+      if (error) return end('denied', told(error));
+      context = { answer: value };
+      end('passed');
+    };
+    try {
+      const result = hook(...args, answer);
       if (result && typeof result.then === 'function') result.then(() => {}, threw);
     } catch (error) {
       threw(error);

@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 MOST_BYTES = 4 << 20  # that one run may send
 
+Kind = Literal["rule", "action", "hook"]
+
 _HERE = Path(__file__).parent
 _SCRIPTS = ("prelude.js", "modules.js", "actions.js")
 _ENGINE = importlib.util.find_spec("_quickjs")  # its file only: the engine is no part of this process
@@ -26,11 +28,11 @@ COMMAND = [sys.executable, "-I", "-S", *map(str, _FILES)]
 
 @dataclass(frozen=True)
 class Script:
-    """A rule, or an action with the secrets that are its own."""
+    """A rule, or an action or hook with the secrets that are its own."""
 
     name: str
     source: str = field(repr=False)
-    kind: Literal["rule", "action"] = "rule"
+    kind: Kind = "rule"
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property

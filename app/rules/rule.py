@@ -52,6 +52,23 @@ class Effects:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What a hook called back with."""
+
+    members: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What a hook made of a client's token."""
+
+    scope: tuple[str, ...] | None
+    """None leaves it."""
+    claims: dict[str, Any]
+    ignored_claims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Denied:
     """A rule said no, or threw; the text is its own."""
 
@@ -83,11 +100,9 @@ def effects_of(answer: Mapping[str, Any], user_id: str) -> Effects | Failed:
         return Failed("", "bad_answer", "context.multifactor.provider is not one that can be asked for")
     access_token = context.get("accessToken")
     access_token = access_token if isinstance(access_token, dict) else {}
-    scope = access_token.get("scope")
-    if isinstance(scope, str):
-        scope = scope.split()
-    if scope is not None and not (isinstance(scope, list) and all(isinstance(word, str) for word in scope)):
-        return Failed("", "bad_answer", "context.accessToken.scope is a list of texts")
+    scope = _scope(access_token)
+    if isinstance(scope, Failed):
+        return scope
     id_claims, ignored = _claims(context.get("idToken"))
     access_claims, more = _claims({name: part for name, part in access_token.items() if name != "scope"})
     if max(len(str(id_claims)), len(str(access_claims))) > MOST_CLAIM_CHARACTERS:
@@ -98,12 +113,48 @@ def effects_of(answer: Mapping[str, Any], user_id: str) -> Effects | Failed:
     return Effects(
         id_token_claims=id_claims,
         access_token_claims=access_claims,
-        scope=None if scope is None else tuple(dict.fromkeys(scope)),
+        scope=scope,
         multifactor=multifactor,
         writes=writes,
         ignored_claims=(*ignored, *more),
         wants_redirect=bool(context.get("redirect")),
     )
+
+
+def answer_of(done: Mapping[str, Any]) -> Answered | Failed:
+    """A hook answers with an object; nothing is an empty one."""
+    answer = done["context"].get("answer")
+    answer = {} if answer is None else answer
+    if not isinstance(answer, dict) or not is_plain(answer):
+        return Failed("", "bad_answer", "a hook answers with an object of plain values")
+    if done.get("writes"):
+        return Failed("", "bad_answer", "a hook changes nobody's metadata")
+    return Answered(answer)
+
+
+def exchanged(answered: Answered) -> Exchanged | Failed:
+    """The scope and the claims of a token that a hook wants."""
+    scope = _scope(answered.members)
+    if isinstance(scope, Failed):
+        return scope
+    claims, ignored = _claims({name: part for name, part in answered.members.items() if name != "scope"})
+    if len(str(claims)) > MOST_CLAIM_CHARACTERS:
+        return Failed("", "answer_too_large", "the claims are too many")
+    return Exchanged(scope, claims, ignored)
+
+
+def _scope(access_token: Mapping[str, Any]) -> tuple[str, ...] | Failed | None:
+    """None where nothing is said of it."""
+    scope = access_token.get("scope")
+    if scope is None:
+        return None
+    if isinstance(scope, str):
+        scope = scope.split()
+    if not isinstance(scope, list) or not all(isinstance(word, str) for word in scope):
+        return Failed("", "bad_answer", "the scope of a token is a list of texts")
+    if len(str(scope)) > MOST_CLAIM_CHARACTERS:
+        return Failed("", "answer_too_large", "the scope is too long")
+    return tuple(dict.fromkeys(scope))
 
 
 def _multifactor(wanted: object) -> MultifactorWish | None:

@@ -8,20 +8,21 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.context import Server
 from app.errors import TemporarilyUnavailable
 from app.rules import outgoing
-from app.rules.process import Gone, Late, Process, Program, Script
-from app.rules.rule import Denied, Effects, Failed, Seen, effects_of
+from app.rules.process import Gone, Kind, Late, Process, Program, Script
+from app.rules.rule import Answered, Denied, Effects, Failed, Seen, answer_of, effects_of
 from app.settings import Settings
 
 log = logging.getLogger("belay.rules")
 
+RULES, HOOKS = "rules", "hooks"  # the two pools
 CPU_SECONDS = 1.0  # of all rules of one login
 GRACE_SECONDS = 0.4  # after the budget, in which a process may say itself that it is over
 RETIRE_CPU_SECONDS = 150  # after which a process is replaced by a fresh one; the kernel ends it at twice that
@@ -40,7 +41,19 @@ def run(server: Server, program: Program, seen: Seen, *, wants_trace: bool = Fal
     """Run the rules for one login. Raises TemporarilyUnavailable when no process can be had in time."""
     pool = _pool_of(server)
     with server.gate.outside():
-        return pool.run(program, seen, wants_trace=wants_trace)
+        done = pool.run(program, vars(seen), wants_trace=wants_trace)
+    return _ended(done, str(seen.user["user_id"]))
+
+
+def call(server: Server, program: Program, args: Sequence[object]) -> Answered | Denied | Failed:
+    """Call a hook. Raises TemporarilyUnavailable when no process can be had in time.
+
+    Its processes are not those of logins: a hook that waits for a gateway holds up no login.
+    """
+    pool = _pool_of(server, HOOKS)
+    with server.gate.outside():
+        done = pool.run(program, {"args": args})
+    return _stopped(done) or answer_of(done)
 
 
 def warm(server: Server) -> None:
@@ -48,30 +61,30 @@ def warm(server: Server) -> None:
     _pool_of(server).warm()
 
 
-def find_problem(server: Server, source: str, kind: Literal["rule", "action"] = "rule") -> str | None:
+def find_problem(server: Server, source: str, kind: Kind = "rule") -> str | None:
     """Why a text is no rule or action, without running it. Raises TemporarilyUnavailable."""
     with server.gate.outside():
-        ended = _pool_of(server).run(
+        done = _pool_of(server).run(
             Program((Script("", source, kind),)),
-            Seen({"user_id": ""}, {"request": {}}),
-            wants_trace=False,
+            vars(Seen({"user_id": ""}, {"request": {}})),
             is_check=True,
         )
-    outcome = ended.outcome
-    return None if isinstance(outcome, Effects) else outcome.message[:200] or outcome.why
+    stopped = _stopped(done)
+    return None if stopped is None else stopped.message[:200] or stopped.why
 
 
 def close(server: Server) -> None:
     """End the processes; they are started again when they are needed."""
-    pool = server.running.pop("rules", None)
-    if isinstance(pool, Pool):
-        pool.close()
+    for name in (RULES, HOOKS):
+        pool = server.running.pop(name, None)
+        if isinstance(pool, Pool):
+            pool.close()
 
 
-def _pool_of(server: Server) -> "Pool":
-    found = server.running.get("rules")
+def _pool_of(server: Server, name: str = RULES) -> "Pool":
+    found = server.running.get(name)
     if not isinstance(found, Pool) or found.owner != os.getpid():  # a fork shares no pipes with its parent
-        found = server.running["rules"] = Pool(server.settings)
+        found = server.running[name] = Pool(server.settings)
     return found
 
 
@@ -87,17 +100,20 @@ class Pool:
         self._is_open = True
         self.owner = os.getpid()
 
-    def run(self, program: Program, seen: Seen, *, wants_trace: bool, is_check: bool = False) -> Ended:
+    def run(
+        self, program: Program, seen: dict[str, Any], *, wants_trace: bool = False, is_check: bool = False
+    ) -> dict[str, Any]:
+        """What the process says of the run, or what is to be said of one that does not."""
         deadline = time.monotonic() + self._settings.rules_seconds
         with self._process(deadline) as process:
             try:
                 return self._run(process, program, seen, deadline, wants_trace, is_check)
             except Late:
                 process.kill()
-                return Ended(Failed(process.rule, "timed_out"))
+                return {"kind": "failed", "why": "timed_out", "rule": process.rule}
             except Gone:
                 process.kill()
-                return Ended(Failed(process.rule, "killed"))
+                return {"kind": "failed", "why": "killed", "rule": process.rule}
 
     def close(self) -> None:
         with self._changed:
@@ -110,13 +126,13 @@ class Pool:
         self,
         process: Process,
         program: Program,
-        seen: Seen,
+        seen: dict[str, Any],
         deadline: float,
         wants_trace: bool,
         is_check: bool,
-    ) -> Ended:
+    ) -> dict[str, Any]:
         job = {
-            "seen": vars(seen),
+            "seen": seen,
             "seconds": max(0.05, deadline - time.monotonic()),
             "cpu_seconds": CPU_SECONDS,
             "wants_trace": wants_trace,
@@ -131,7 +147,8 @@ class Pool:
                 self._ask(process, run, message["request"], deadline)
             elif "done" in message and message.get("run") == run:
                 process.cpu_seconds = float(message.get("cpu_seconds", 0.0))
-                return _ended(message["done"], str(seen.user["user_id"]))
+                done: dict[str, Any] = message["done"]
+                return done
 
     # --- requests of rules ---
 
@@ -223,13 +240,15 @@ class Pool:
 
 
 def _ended(done: dict[str, Any], user_id: str) -> Ended:
-    trace = tuple(done.get("trace", ()))
+    return Ended(_stopped(done) or effects_of(done, user_id), tuple(done.get("trace", ())))
+
+
+def _stopped(done: dict[str, Any]) -> Denied | Failed | None:
+    """None for what came to its end."""
     kind, rule = done.get("kind"), str(done.get("rule", ""))[:200]
     message = str(done.get("message", ""))
     if kind == "passed":
-        outcome = effects_of(done, user_id)
-        return Ended(outcome, trace)
+        return None
     if kind in ("denied", "threw"):
-        is_unauthorized = done.get("name") == "UnauthorizedError"
-        return Ended(Denied(rule, is_unauthorized, message, kind), trace)
-    return Ended(Failed(rule, str(done.get("why", "broken")), message), trace)
+        return Denied(rule, done.get("name") == "UnauthorizedError", message, kind)
+    return Failed(rule, str(done.get("why", "broken")), message)

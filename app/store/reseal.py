@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Table, func, select, update
 from app.store.actions import action_versions, actions
 from app.store.authenticators import authenticators
 from app.store.documents import documents
+from app.store.hooks import hooks
 from app.store.jobs import jobs
 from app.store.log_streams import log_streams
 from app.store.outbox import messages
@@ -39,6 +40,7 @@ SEALED = (
     Sealed(actions, actions.c.id, actions.c.sealed_secrets),
     Sealed(action_versions, action_versions.c.id, action_versions.c.sealed_secrets),
     Sealed(rules_configs, rules_configs.c.key, rules_configs.c.sealed_value),
+    Sealed(hooks, hooks.c.id, hooks.c.sealed_secrets),
     Sealed(log_streams, log_streams.c.id, log_streams.c.sealed_secrets),
     Sealed(realms, realms.c.id, realms.c.sealed_secrets),
 )

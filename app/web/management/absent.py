@@ -19,7 +19,6 @@ class Empty:
 
 
 EMPTY = (
-    Empty("/hooks", "read:hooks", "hooks"),
     Empty("/actions/modules", "read:actions", {"modules": []}),
     Empty("/grants", "read:grants", "grants"),
     Empty("/organizations", "read:organizations", "organizations"),
