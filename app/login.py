@@ -6,9 +6,10 @@ used up is used up or nothing is.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NoReturn
 
 from sqlalchemy import Connection
@@ -72,7 +73,7 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         try:
             found = directory.authenticate(ctx, asking.realm, user, username, password)
         except TemporarilyUnavailable as refusal:
-            _take_back(ctx, attempt, refusal)
+            take_back(ctx, attempt, refusal)
     try:
         if found.denies_account:
             refuse(ctx, denial(found.reason), right=attempt)
@@ -94,7 +95,7 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
         person = Person(found.user, owned, ((PASSWORD, int(ctx.now.timestamp())),))
         return finish(ctx, asking, person, signers, rules, attempt=attempt, new_hash=found.new_password_hash)
     except TemporarilyUnavailable as refusal:
-        _take_back(ctx, attempt, refusal)
+        take_back(ctx, attempt, refusal)
 
 
 def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenSet:
@@ -160,6 +161,14 @@ class Redeemed:
     guess: Guess
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What opened a login instead of a password, and is used up with the first decision on it."""
+
+    consume: Callable[[Connection, datetime], bool]
+    wrong_answer: str
+
+
 def finish(
     ctx: Context,
     asking: Asking,
@@ -170,6 +179,7 @@ def finish(
     attempt: Attempt | None = None,
     new_hash: str | None = None,
     redeemed: Redeemed | None = None,
+    opened: Opened | None = None,
 ) -> TokenSet:
     """Hear the rules, ask the policy, then demand, refuse, or issue."""
     proving = redeemed.proof.authenticator if redeemed is not None else None
@@ -177,7 +187,7 @@ def finish(
         _check_enrollment(ctx, asking, person, redeemed)
     standing = standing_of(ctx, asking, person, proving=proving)
     try:
-        ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.PASSWORD_PROTOCOL)
+        ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.protocol_of(person.methods))
     except Refusal as refusal:
         refuse(ctx, refusal, right=attempt, proven=redeemed.guess if redeemed else None)
     standing = replace(standing, wish=ruled.wish)
@@ -189,7 +199,14 @@ def finish(
             refuse(ctx, denial(reason), right=attempt, guess=guess)
         case Challenge() | Enroll():
             demand_factor(
-                ctx, asking, person, decision, attempt=attempt, new_hash=new_hash, redeemed=redeemed
+                ctx,
+                asking,
+                person,
+                decision,
+                attempt=attempt,
+                new_hash=new_hash,
+                redeemed=redeemed,
+                opened=opened,
             )
         case Allow():
             pass
@@ -210,11 +227,11 @@ def finish(
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
         minted = issue.with_recovery_code(minted, redeemed.proof.new_recovery_code)
-        lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
+        lost: Refusal = InvalidGrant(MALFORMED, reason="changed_meanwhile")
     else:
-        lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
+        lost = _lost_first_step(opened)
     try:
-        with _last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed) as conn:
+        with _last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed, opened=opened) as conn:
             _count(conn, ctx, asking, person, decision)
             ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
@@ -223,12 +240,26 @@ def finish(
     except _Recount as found:
         again = replace(person, user=found.user)
         return finish(
-            ctx, asking, again, signers, rules, attempt=attempt, new_hash=new_hash, redeemed=redeemed
+            ctx,
+            asking,
+            again,
+            signers,
+            rules,
+            attempt=attempt,
+            new_hash=new_hash,
+            redeemed=redeemed,
+            opened=opened,
         )
     if new_hash is not None and person.user.password_hash is not None:
         with ctx.db.write() as conn:
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
     return minted.token_set
+
+
+def _lost_first_step(opened: Opened | None) -> Refusal:
+    if opened is not None:
+        return InvalidGrant(opened.wrong_answer, reason="changed_meanwhile")
+    return InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
 
 
 def _check_enrollment(ctx: Context, asking: Asking, person: Person, redeemed: Redeemed) -> None:
@@ -278,6 +309,7 @@ def _last_transaction(
     completes: bool = True,
     attempt: Attempt | None = None,
     redeemed: Redeemed | None = None,
+    opened: Opened | None = None,
 ) -> Iterator[Connection]:
     """Where a login is decided: the person is as they were when they were looked at, and stays so; what was
     `redeemed` is used up in it.
@@ -295,6 +327,8 @@ def _last_transaction(
             )
             if not is_same:
                 raise _Lost(lost)
+            if opened is not None and not opened.consume(conn, ctx.now):
+                raise _Lost(InvalidGrant(opened.wrong_answer, reason="challenge_used"))
             if redeemed is not None:
                 _use_up(conn, ctx, person, redeemed)
             yield conn
@@ -344,6 +378,7 @@ def demand_factor(
     attempt: Attempt | None = None,
     new_hash: str | None = None,
     redeemed: Redeemed | None = None,
+    opened: Opened | None = None,
 ) -> NoReturn:
     """Begin an MFA transaction and answer `mfa_required`; a proof that was not enough is used up and remembered by it.
 
@@ -370,8 +405,10 @@ def demand_factor(
     refusal = MfaRequired(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
-    lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
-    with _last_transaction(ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed) as conn:
+    lost = _lost_first_step(opened)
+    with _last_transaction(
+        ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed, opened=opened
+    ) as conn:
         transactions.add_transaction(conn, transaction)
         if new_hash and person.user.password_hash:  # now: the second step has no password to hash
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
@@ -417,7 +454,7 @@ def denial(reason: str) -> Refusal:
     return AccessDenied(CLOSED.get(reason, "The login is not allowed."), reason=reason, event="f")
 
 
-def _take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:
+def take_back(ctx: Context, attempt: Attempt, refusal: TemporarilyUnavailable) -> NoReturn:
     """Nobody failed. If that cannot be written, the attempt stays counted."""
     if refusal.recorded:
         raise refusal
