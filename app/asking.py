@@ -18,7 +18,7 @@ from app.store.tickets import ACCESS_PASS, Ticket
 from app.store.users import User
 from app.tokens import audience
 from app.tokens.audience import Audience
-from app.tokens.methods import PASSWORD, TRAITS, Methods
+from app.tokens.methods import FIRST_FACTORS, PASSKEY, TRAITS, VERIFIED_PASSKEY, Methods
 from app.tokens.mfa_token import Open
 from app.tokens.scope import OIDC_SCOPES, still_granted
 
@@ -120,13 +120,14 @@ def standing_of(
         policy=policy,
         now=ctx.now,
         is_user_blocked=user.is_blocked,
-        is_realm_enabled=asking.realm.is_enabled and asking.realm.takes_passwords,
+        is_realm_enabled=asking.realm.is_enabled and _takes_first_factor(asking.realm, person.methods),
         is_realm_for_client=asking.is_realm_for_client,
         is_client_enabled=asking.client.is_enabled,
         is_switched_off=not asking.realm.wants_mfa,
         confirmed=tuple(name_in(policy, a) for a in confirmed),
         usable=tuple(name_in(policy, a) for a in confirmed if a.disabled_at is None),
         proven=_proven(ctx, policy, person, proving, is_refresh=is_refresh),
+        has_verified_passkey=_has_verified_passkey(ctx, policy, person, is_refresh=is_refresh),
         is_for_own_factors=asking.audience.kind == "mfa",
         is_refresh=is_refresh,
         user_id=user.id,
@@ -172,15 +173,32 @@ def _proven(
     ctx: Context, policy: Policy, person: Person, proving: Authenticator | None, *, is_refresh: bool
 ) -> tuple[str, ...]:
     """The second factors of this login. Those of a refreshed one count while they are young enough."""
-    earlier = [(name, at) for name, at in person.methods if name != PASSWORD and name not in TRAITS]
+    earlier = [(name, at) for name, at in person.methods if name not in FIRST_FACTORS and name not in TRAITS]
     last: list[str] = []
     if proving is not None:
         earlier = [(name, at) for name, at in earlier if name != proving.kind]
         last = [name_in(policy, proving)]
-    oldest = 0.0
-    if is_refresh and policy.terms.refresh.max_mfa_age_seconds is not None:
-        oldest = ctx.now.timestamp() - policy.terms.refresh.max_mfa_age_seconds
+    oldest = _oldest(ctx, policy, is_refresh=is_refresh)
     return (*(policy_name(name) for name, at in earlier if at >= oldest), *last)
+
+
+def is_opened_by_passkey(methods: Methods) -> bool:
+    return any(name in (PASSKEY, VERIFIED_PASSKEY) for name, _ in methods)
+
+
+def _takes_first_factor(realm: Realm, methods: Methods) -> bool:
+    return realm.takes_passkeys if is_opened_by_passkey(methods) else realm.takes_passwords
+
+
+def _has_verified_passkey(ctx: Context, policy: Policy, person: Person, *, is_refresh: bool) -> bool:
+    """A refreshed login's counts as long as a second factor's would."""
+    oldest = _oldest(ctx, policy, is_refresh=is_refresh)
+    return any(name == VERIFIED_PASSKEY and at >= oldest for name, at in person.methods)
+
+
+def _oldest(ctx: Context, policy: Policy, *, is_refresh: bool) -> float:
+    most = policy.terms.refresh.max_mfa_age_seconds
+    return ctx.now.timestamp() - most if is_refresh and most is not None else 0.0
 
 
 def is_opened_by_pass(asking: Asking) -> bool:

@@ -31,7 +31,7 @@ from app.guards.protection import get_protection
 from app.passwords import FORM
 from app.policy import Allow, Challenge, Deny, Enroll, after, decide, may_enroll
 from app.policy_terms import Counted
-from app.settling import Redeemed, denial, last_transaction, refuse, take_back
+from app.settling import Opened, Redeemed, denial, last_transaction, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
 from app.store.rules import RuleSet
@@ -130,6 +130,7 @@ def finish(
     attempt: Attempt | None = None,
     new_hash: str | None = None,
     redeemed: Redeemed | None = None,
+    opened: Opened | None = None,
 ) -> TokenSet:
     """Hear the rules, ask the policy, then demand, refuse, or issue."""
     proving = redeemed.proof.authenticator if redeemed is not None else None
@@ -137,7 +138,7 @@ def finish(
         _check_enrollment(ctx, asking, person, redeemed)
     standing = standing_of(ctx, asking, person, proving=proving)
     try:
-        ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.PASSWORD_PROTOCOL)
+        ruled = ruling.ask(ctx, rules, asking, person, standing, ruling.protocol_of(person.methods))
     except Refusal as refusal:
         refuse(ctx, refusal, right=attempt, guess=redeemed.guess if redeemed else None)
     standing = replace(standing, wish=ruled.wish)
@@ -149,7 +150,14 @@ def finish(
             refuse(ctx, denial(reason), right=attempt, guess=guess)
         case Challenge() | Enroll():
             demand_factor(
-                ctx, asking, person, decision, attempt=attempt, new_hash=new_hash, redeemed=redeemed
+                ctx,
+                asking,
+                person,
+                decision,
+                attempt=attempt,
+                new_hash=new_hash,
+                redeemed=redeemed,
+                opened=opened,
             )
         case Allow():
             pass
@@ -170,11 +178,11 @@ def finish(
     minted = issue.mint(ctx, signers, grantee)
     if redeemed is not None:
         minted = issue.with_recovery_code(minted, redeemed.proof.new_recovery_code)
-        lost = InvalidGrant(MALFORMED, reason="changed_meanwhile")
+        lost: Refusal = InvalidGrant(MALFORMED, reason="changed_meanwhile")
     else:
-        lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
+        lost = _lost_first_step(opened)
     try:
-        with last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed) as conn:
+        with last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed, opened=opened) as conn:
             _count(conn, ctx, asking, person, decision)
             ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
@@ -183,12 +191,26 @@ def finish(
     except _Recount as found:
         again = replace(person, user=found.user)
         return finish(
-            ctx, asking, again, signers, rules, attempt=attempt, new_hash=new_hash, redeemed=redeemed
+            ctx,
+            asking,
+            again,
+            signers,
+            rules,
+            attempt=attempt,
+            new_hash=new_hash,
+            redeemed=redeemed,
+            opened=opened,
         )
     if new_hash is not None and person.user.password_hash is not None:
         with ctx.db.write() as conn:
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
     return minted.token_set
+
+
+def _lost_first_step(opened: Opened | None) -> Refusal:
+    if opened is not None:
+        return InvalidGrant(opened.wrong_answer, reason="changed_meanwhile")
+    return InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
 
 
 def _check_enrollment(ctx: Context, asking: Asking, person: Person, redeemed: Redeemed) -> None:
@@ -231,6 +253,7 @@ def demand_factor(
     attempt: Attempt | None = None,
     new_hash: str | None = None,
     redeemed: Redeemed | None = None,
+    opened: Opened | None = None,
 ) -> NoReturn:
     """Begin an MFA transaction and answer `mfa_required`; a proof that was not enough is used up and remembered by it.
 
@@ -257,8 +280,10 @@ def demand_factor(
     refusal = MfaRequired(
         reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
     )
-    lost = InvalidGrant(WRONG_PASSWORD, reason="changed_meanwhile", event="fp")
-    with last_transaction(ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed) as conn:
+    lost = _lost_first_step(opened)
+    with last_transaction(
+        ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed, opened=opened
+    ) as conn:
         transactions.add_transaction(conn, transaction)
         if new_hash and person.user.password_hash:  # now: the second step has no password to hash
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)

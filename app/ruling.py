@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from app.accounts.actions import open_secrets
 from app.accounts.import_schema import NOT_IN_APP_METADATA
-from app.asking import Asking, Person
+from app.asking import Asking, Person, is_opened_by_passkey
 from app.context import Context
 from app.crypto import SealBroken, owner_of
 from app.errors import AccessDenied, InteractionRequired, Refusal, TemporarilyUnavailable, Unauthorized
@@ -29,10 +29,13 @@ from app.store.roles import list_roles_of
 from app.store.rules import RuleSet
 from app.store.users import User
 from app.tokens.identity import iso
-from app.tokens.methods import PASSWORD, Methods
+from app.tokens.methods import PASSKEY, PASSWORD, TRAITS, VERIFIED_PASSKEY, Methods
 from app.tokens.scope import OIDC_SCOPES
 
 PASSWORD_PROTOCOL = "oauth2-password"  # noqa: S105 - the name of a protocol
+PASSKEY_PROTOCOL = "oauth2-webauthn"
+_METHOD_NAMES = {PASSWORD: "pwd", PASSKEY: "passkey", VERIFIED_PASSKEY: "passkey"}
+LOGINS = (PASSWORD_PROTOCOL, PASSKEY_PROTOCOL)
 REFRESH_PROTOCOL = "oauth2-refresh-token"
 
 CANNOT_RUN = "A rule of this server could not be run."
@@ -56,6 +59,10 @@ def in_force(ctx: Context, conn: Connection) -> RuleSet:
     return ctx.look_up(conn, rules.get_rule_set)
 
 
+def protocol_of(methods: Methods) -> str:
+    return PASSKEY_PROTOCOL if is_opened_by_passkey(methods) else PASSWORD_PROTOCOL
+
+
 def ask(
     ctx: Context, rule_set: RuleSet, asking: Asking, person: Person, standing: Standing, protocol: str
 ) -> Ruled:
@@ -68,7 +75,7 @@ def ask(
         return Ruled()
     told: dict[str, object] = {"ran": rule_set.names}
     ctx.facts.details["rules"] = told
-    event = "f" if protocol == PASSWORD_PROTOCOL else None
+    event = "f" if protocol in LOGINS else None
     ended = runtime.run(ctx.server, program_of(ctx, rule_set), _seen(ctx, asking, person, protocol))
     told["milliseconds"] = round(sum(float(part["milliseconds"]) for part in ended.trace), 1)
     outcome = ended.outcome
@@ -174,7 +181,7 @@ def seen_context(
     ctx: Context, asking: Asking, person: Person, protocol: str, roles: list[str]
 ) -> dict[str, Any]:
     client, realm = asking.client, asking.realm
-    is_login = protocol == PASSWORD_PROTOCOL
+    is_login = protocol in LOGINS
     body = {
         "client_id": client.id,
         "realm": realm.name,
@@ -214,7 +221,11 @@ def seen_context(
 
 
 def _methods(methods: Methods) -> list[dict[str, Any]]:
-    return [{"name": "pwd" if name == PASSWORD else "mfa", "timestamp": at * 1000} for name, at in methods]
+    return [
+        {"name": _METHOD_NAMES.get(name, "mfa"), "timestamp": at * 1000}
+        for name, at in methods
+        if name not in TRAITS
+    ]
 
 
 # --- what becomes of its answer ------------------------------------------------------------------------------------

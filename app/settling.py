@@ -1,8 +1,9 @@
 """How a step of a login ends: what was counted is settled, and what was proven is used up, in one transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn
 
 from sqlalchemy import Connection
@@ -36,6 +37,14 @@ class Redeemed:
     guess: Guess
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What opened a login instead of a password, and is used up with the first decision on it."""
+
+    consume: Callable[[Connection, datetime], bool]
+    wrong_answer: str
+
+
 class Lost(Exception):
     """Another request was first; the transaction is rolled back."""
 
@@ -52,6 +61,7 @@ def last_transaction(
     completes: bool = True,
     attempt: Attempt | None = None,
     redeemed: Redeemed | None = None,
+    opened: Opened | None = None,
 ) -> Iterator[Connection]:
     """Where a login is decided: the person is as they were when they were looked at, and stays so; what was
     `redeemed` is used up in it.
@@ -69,6 +79,8 @@ def last_transaction(
             )
             if not is_same:
                 raise Lost(lost)
+            if opened is not None and not opened.consume(conn, ctx.now):
+                raise Lost(InvalidGrant(opened.wrong_answer, reason="challenge_used"))
             if redeemed is not None:
                 _use_up(conn, ctx, person, redeemed)
             yield conn

@@ -36,6 +36,7 @@ GRANT_NAMES = {
         f"{MFA_GRANT}recovery-code",
         "urn:okta:params:oauth:grant-type:mfa-webauthn",
     ),
+    "passkey": ("urn:okta:params:oauth:grant-type:webauthn",),
     "refresh_token": ("refresh_token",),
     "client_credentials": ("client_credentials",),
 }

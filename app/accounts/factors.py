@@ -16,8 +16,9 @@ from app.errors import Conflict, InvalidRequest, Missing, NotPossible
 from app.factors import FACTORS, oob_code, recovery_code, webauthn
 from app.factors.ceremony import Wrong
 from app.factors.totp import DIGITS, PERIOD_SECONDS
-from app.store import authenticators, users
+from app.store import authenticators, passkeys, users
 from app.store.authenticators import Authenticator
+from app.store.passkeys import Passkey
 from app.store.users import User
 
 LIMIT = 20  # authenticators of one person and kind
@@ -161,6 +162,26 @@ def remove(
             users.note_reset(conn, user.id, ctx.now)
         notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})
+
+
+def rename_passkey(conn: Connection, ctx: Context, user: User, known: Passkey, name: str) -> Passkey:
+    passkeys.rename_passkey(conn, known.id, name)
+    ctx.facts.user_id = user.id
+    before, after = {"name": known.name}, {"name": name}
+    changes.record(conn, ctx, "authentication_method_updated", user.id, before=before, after=after)
+    return replace(known, name=name)
+
+
+def remove_passkey(conn: Connection, ctx: Context, user: User, known: Passkey) -> None:
+    """It opens no login any more. Raises Missing."""
+    users.lock_user(conn, user.id)
+    if not passkeys.remove_passkey(conn, user.id, known.id):
+        raise Missing(
+            "The authentication method could not be found.", reason="inexistent_authentication_method"
+        )
+    ctx.facts.user_id = user.id
+    notices.put(conn, ctx, user, "factor_removed")
+    audit.record(conn, ctx, "gd_unenroll", "passkey_removed", {"id": known.id})
 
 
 def remove_kinds(conn: Connection, ctx: Context, user: User, kinds: tuple[str, ...]) -> None:

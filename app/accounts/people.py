@@ -89,11 +89,12 @@ def create_user(conn: Connection, ctx: Context, user: User, password_hash: str |
     return user
 
 
-def sign_up(conn: Connection, ctx: Context, user: User, password_hash: str) -> None:
+def sign_up(conn: Connection, ctx: Context, user: User, password_hash: str | None) -> None:
     """Somebody makes an account for themselves. Raises Conflict when an identifier is taken."""
     try:
         with conn.begin_nested():
-            users.add_user(conn, replace(user, password_hash=password_hash, password_form=FORM))
+            form = FORM if password_hash is not None else None
+            users.add_user(conn, replace(user, password_hash=password_hash, password_form=form))
     except (IntegrityError, users.LooksTaken):
         raise Conflict(TAKEN, reason="auth0_idp_error") from None
     ctx.facts.user_id = user.id

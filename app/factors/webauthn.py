@@ -162,8 +162,13 @@ def _read(members: Mapping[str, str]) -> dict[str, Any] | None:
         plain = {name: ceremony.url_safe(members[name]) for name in FLAT if name in members}
         named = {name: plain[flat] for name, flat in _RESPONSE.items() if flat in plain}
         return {"type": "public-key", "response": named}
+    return read_response(members["authn_response"])
+
+
+def read_response(text: str) -> dict[str, Any] | None:
+    """A whole response in JSON; None where it is none."""
     try:
-        found = json.loads(members["authn_response"])
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not isinstance(found.get("response"), dict):
@@ -242,7 +247,7 @@ def _registered(
             conn, authenticator, new.id, details, new.counter, now
         )
 
-    return Proof(authenticator, consume, traits=_traits(new))
+    return Proof(authenticator, consume, traits=traits_of(new))
 
 
 def _asserted(
@@ -261,7 +266,7 @@ def _asserted(
         return "sync_changed"  # whether a key can be synced never changes (WebAuthn 6.1.3)
     if found.counter <= authenticator.counter and (found.counter, authenticator.counter) != (0, 0):
         return "counter_went_back"  # there are two of this key, or somebody replays
-    return Proof(authenticator, partial(_use, authenticator, challenge, found), traits=_traits(found))
+    return Proof(authenticator, partial(_use, authenticator, challenge, found), traits=traits_of(found))
 
 
 def _use(
@@ -306,7 +311,7 @@ def brought_along(
     )
 
 
-def _traits(found: Registered | Asserted) -> tuple[str, ...]:
+def traits_of(found: Registered | Asserted) -> tuple[str, ...]:
     """A key that is kept in step over several devices is held by software, wherever it was made."""
     return ("swk" if found.is_synced else "hwk", *(("user",) if found.is_user_verified else ()))
 

@@ -10,6 +10,7 @@ from app.grants import (
     mfa_otp,
     mfa_recovery_code,
     mfa_webauthn,
+    passkey,
     password,
     password_realm,
     refresh_token,
@@ -25,6 +26,7 @@ GRANTS: dict[str, Grant] = {
         mfa_oob.GRANT,
         mfa_recovery_code.GRANT,
         mfa_webauthn.GRANT,
+        passkey.GRANT,
         refresh_token.GRANT,
         client_credentials.GRANT,
     )

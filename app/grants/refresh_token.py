@@ -19,7 +19,7 @@ from app.store.rules import RuleSet
 from app.store.signing_keys import Signer
 from app.tokens import audience, issue, refresh, scope
 from app.tokens.issue import Grantee, TokenSet
-from app.tokens.methods import PASSWORD
+from app.tokens.methods import FIRST_FACTORS
 from app.tokens.mfa_token import LIFETIME
 from app.tokens.refresh import Presented
 
@@ -91,7 +91,9 @@ def _demand(ctx: Context, asking: Asking, person: Person, owed: Challenge | Enro
     Of what was proven at the login only the password is taken over: a factor proven long ago must not open the way
     to a new one. And a first factor takes a password of just now, which a stolen refresh token has not.
     """
-    person = replace(person, methods=tuple((name, at) for name, at in person.methods if name == PASSWORD))
+    person = replace(
+        person, methods=tuple((name, at) for name, at in person.methods if name in FIRST_FACTORS)
+    )
     newest = max((at for _, at in person.methods), default=0)
     if isinstance(owed, Enroll) and ctx.now.timestamp() - newest > LIFETIME.total_seconds():
         raise InvalidGrant(UNKNOWN, reason="enrollment_needs_password")

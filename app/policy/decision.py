@@ -55,6 +55,8 @@ def _judge(standing: Standing) -> Decision:
     is_owed, why = is_required(standing)
     if not is_owed:
         return Allow((why,))
+    if _is_satisfied_by_passkey(standing):
+        return Allow((why, "passkey_satisfies"))
     if standing.is_refresh and is_proven(standing):
         return Allow((why, "factor_proven"))
     if not is_proven(standing) and is_break_glass(standing):
@@ -67,6 +69,13 @@ def _judge(standing: Standing) -> Decision:
     if devices(standing.confirmed) and not standing.proven:
         return Challenge(standing.usable, (why, "old_factor_first"))
     return _unenrolled(standing, why)
+
+
+def _is_satisfied_by_passkey(standing: Standing) -> bool:
+    """Held and unlocked by its owner, a passkey is two factors where the policy says so; a rule may want another."""
+    is_demanded = standing.wish is not None and standing.wish.wants == "demand"
+    satisfies = standing.policy.terms.factors.passkey_satisfies
+    return satisfies and standing.has_verified_passkey and not is_demanded
 
 
 def _unenrolled(standing: Standing, why: str) -> Decision:

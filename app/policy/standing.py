@@ -84,6 +84,8 @@ class Standing:
     usable: tuple[str, ...] = ()
     proven: tuple[str, ...] = ()
     """Second factors that were proven in this login, recently enough."""
+    has_verified_passkey: bool = False
+    """A passkey that verified its owner opened this login, recently enough."""
     is_for_own_factors: bool = False
     """What is asked for is access to one's own factors."""
     is_refresh: bool = False

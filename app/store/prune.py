@@ -14,6 +14,7 @@ from app.store.clients import client_assertions
 from app.store.jobs import job_parts, jobs
 from app.store.opaque_tokens import opaque_tokens
 from app.store.outbox import messages
+from app.store.passkeys import passkey_challenges
 from app.store.refresh_families import refresh_families
 from app.store.tickets import tickets
 from app.store.transactions import transactions
@@ -33,6 +34,7 @@ def _dead_rows(now: datetime) -> list[tuple[Table, Column[Any], ColumnElement[bo
         (buckets, buckets.c.key, buckets.c.empty_at < now),
         (messages, messages.c.id, messages.c.expires_at < before),
         (challenges, challenges.c.id, challenges.c.expires_at < before),
+        (passkey_challenges, passkey_challenges.c.handle_digest, passkey_challenges.c.expires_at < before),
         (tickets, tickets.c.id, tickets.c.expires_at < before),
         (opaque_tokens, opaque_tokens.c.token_digest, opaque_tokens.c.expires_at < before),
         (client_assertions, client_assertions.c.jti, client_assertions.c.expires_at < before),

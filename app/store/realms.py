@@ -93,6 +93,16 @@ class Realm:
         return _member(self.options, "authentication_methods", "password", "enabled") is not False
 
     @property
+    def takes_passkeys(self) -> bool:
+        """Off unless it is switched on; a directory outside knows nothing of passkeys."""
+        is_on = _member(self.options, "authentication_methods", "passkey", "enabled") is True
+        return is_on and self.kind == "database"
+
+    @property
+    def takes_signups(self) -> bool:
+        return self.kind == "database" and not self.options.get("disable_signup")
+
+    @property
     def needs_password_at_creation(self) -> bool:
         behavior = _member(self.options, "authentication_methods", "password", "api_behavior")
         return self.kind == "database" and self.takes_passwords and behavior != "optional"

@@ -7,6 +7,9 @@ Method = tuple[str, int]
 Methods = tuple[Method, ...]
 
 PASSWORD = "pwd"  # noqa: S105 - the name of a method
+# A passkey opens a login as a password does; whether its owner was verified decides what else it may be taken for.
+PASSKEY, VERIFIED_PASSKEY = "passkey", "verified_passkey"
+FIRST_FACTORS = (PASSWORD, PASSKEY, VERIFIED_PASSKEY)
 ACR_MFA = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
 
 # How a factor was proven: a key in hardware or in software, with a gesture that only its owner can make.
@@ -17,7 +20,7 @@ _AMR |= {name: name for name in TRAITS}
 
 
 def has_second_factor(methods: Methods) -> bool:
-    return any(name != PASSWORD and name not in TRAITS for name, _ in methods)
+    return any(name not in FIRST_FACTORS and name not in TRAITS for name, _ in methods)
 
 
 def claims(methods: Methods) -> dict[str, object]:

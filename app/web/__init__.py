@@ -15,6 +15,7 @@ from app.web import (
     mfa,
     oauth,
     openapi,
+    passkey,
     ticket,
     well_known,
 )
@@ -25,6 +26,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     well_known.blueprint,
     health.blueprint,
     openapi.blueprint,
+    passkey.blueprint,
     downloads.blueprint,
     management.blueprint,
     dbconnections.blueprint,

@@ -9,7 +9,7 @@ from app.errors import Refusal
 from app.store.clients import list_clients_of_origin
 from app.web.lifecycle import context, server
 
-PREFIXES = ("/oauth/", "/mfa/", "/userinfo", "/dbconnections/", "/.well-known/")
+PREFIXES = ("/oauth/", "/mfa/", "/passkey/", "/userinfo", "/dbconnections/", "/.well-known/")
 METHODS = "GET, POST, DELETE"
 HEADERS = "Auth0-Client, Authorization, Content-Type, DPoP, X-Request-ID, X-Request-Language"
 EXPOSED = (

@@ -53,7 +53,7 @@ def _place(ctx: Context, members: dict[str, object]) -> tuple[Client, Realm]:
     return client, place.realm
 
 
-def _metadata(members: dict[str, object]) -> dict[str, object]:
+def read_metadata(members: dict[str, object]) -> dict[str, object]:
     found = members.get("user_metadata") or {}
     if not isinstance(found, dict) or len(found) > MAX_METADATA:
         raise InvalidRequest("user_metadata must be an object of at most 10 members", reason="user_metadata")
@@ -62,6 +62,30 @@ def _metadata(members: dict[str, object]) -> dict[str, object]:
             text = "user_metadata members are texts of at most 500 characters"
             raise InvalidRequest(text, reason="user_metadata")
     return found
+
+
+def read_profile(members: dict[str, object], realm: Realm) -> dict[str, str | None]:
+    """What somebody says of themselves. Raises InvalidRequest."""
+    options = realm.options
+    profile = {name: text_member(members, name) for name in PROFILE}
+    if profile["email"] is not None:
+        profile["email"] = profile["email"].lower()
+    if options.get("requires_username") and profile["username"] is None:
+        raise InvalidRequest("username is required", reason="no_username")
+    if (
+        profile["username"]
+        and not options.get("requires_username")
+        and not realm.takes_identifier("username")
+    ):
+        raise InvalidRequest("username is not allowed", reason="username_not_allowed")
+    if profile["phone_number"] and not realm.takes_identifier("phone_number"):
+        raise InvalidRequest("phone_number is not allowed", reason="phone_number_not_allowed")
+    for word, most in LONGEST.items():
+        if len(profile[word] or "") > most:
+            raise InvalidRequest(f"{word} is too long", reason="too_long")
+    if profile["picture"] and not profile["picture"].startswith(("https://", "http://")):
+        raise InvalidRequest("picture must be an address", reason="bad_picture")
+    return profile
 
 
 @blueprint.post("/signup")
@@ -92,28 +116,11 @@ def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
     if options.get("disable_signup") or realm.kind != "database" or not realm.takes_passwords:
         raise InvalidRequest("public signup is disabled", reason="signup_disabled")
     password = text_member(members, "password")
-    profile = {name: text_member(members, name) for name in PROFILE}
     if password is None:
         raise InvalidRequest("password is required", reason="no_password")
-    if profile["email"] is not None:
-        profile["email"] = profile["email"].lower()
-    if options.get("requires_username") and profile["username"] is None:
-        raise InvalidRequest("username is required", reason="no_username")
-    if (
-        profile["username"]
-        and not options.get("requires_username")
-        and not realm.takes_identifier("username")
-    ):
-        raise InvalidRequest("username is not allowed", reason="username_not_allowed")
-    if profile["phone_number"] and not realm.takes_identifier("phone_number"):
-        raise InvalidRequest("phone_number is not allowed", reason="phone_number_not_allowed")
-    for word, most in LONGEST.items():
-        if len(profile[word] or "") > most:
-            raise InvalidRequest(f"{word} is too long", reason="too_long")
-    if profile["picture"] and not profile["picture"].startswith(("https://", "http://")):
-        raise InvalidRequest("picture must be an address", reason="bad_picture")
+    profile = read_profile(members, realm)
     ctx.facts.user_name = profile["email"] or profile["username"] or profile["phone_number"]
-    metadata = _metadata(members)
+    metadata = read_metadata(members)
     user = accounts.with_defaults(accounts.new_user(realm, ctx.now, user_metadata=metadata, **profile))
     ip_throttle.before_signup(ctx)
     # Hashed whether or not the name is taken: the time must not tell.

@@ -283,6 +283,30 @@ def _paths() -> Schema:
                 (503,),
             )
         },
+        "/passkey/challenge": {
+            "post": _operation(
+                "Ask for a passkey, the answer to which opens a login",
+                _ok("What to hand to the browser.", JSON_OBJECT),
+                (400, 403, 413, 503),
+                body=_object({"client_id": TEXT, "realm": TEXT}, ["client_id"]),
+            )
+        },
+        "/passkey/register": {
+            "post": _operation(
+                "Ask for a new passkey, the answer to which makes an account",
+                _ok("What to hand to the browser.", JSON_OBJECT),
+                (400, 403, 413, 429, 503),
+                body=_object(
+                    {
+                        "client_id": TEXT,
+                        "realm": TEXT,
+                        "user_profile": _object(dict.fromkeys(PROFILE, TEXT), []),
+                        "user_metadata": JSON_OBJECT,
+                    },
+                    ["client_id"],
+                ),
+            )
+        },
         "/dbconnections/signup": {
             "post": _operation(
                 "Make an account for oneself",

@@ -11,7 +11,7 @@ from app.context import Context
 from app.crypto import digest
 from app.factors import FACTORS
 from app.factors.factor import Challenging
-from app.store import authenticators, challenges
+from app.store import authenticators, challenges, clients, realms
 from app.store.transactions import find_transaction
 from app.store.users import User
 from tests import making
@@ -208,3 +208,29 @@ def test_the_enrolment_of_a_key_is_confirmed_once(live: Live, cast: Cast) -> Non
             owned = authenticators.list_authenticators(conn, user.id)
         confirmed = [a for a in owned if a.confirmed_at and a.credential_id]
         assert len(confirmed) == 1 and base64url_to_bytes(str(confirmed[0].credential_id)) in ids
+
+
+PASSKEY = "urn:okta:params:oauth:grant-type:webauthn"
+
+
+def test_a_passkey_s_answer_counts_once(live: Live, cast: Cast) -> None:
+    """By turns: a synced passkey, which has no counter, and one that counts; each answer sixteen times."""
+    with live.server.db.write() as conn:
+        options = cast.staff.options | {"authentication_methods": {"passkey": {"enabled": True}}}
+        realms.update_realm(conn, cast.staff.id, options=options)
+        clients.update_client(conn, "app", grant_types=(*cast.app.grant_types, PASSKEY))
+    media_type = {"Content-Type": "application/json"}
+    place = {"client_id": "app", "realm": "staff"}
+    for number in range(ROUNDS):
+        key = SecurityKey(origin=live.base, counter=number % 2, flags=UP | UV | (0 if number % 2 else BE))
+        person = {"user_profile": {"email": f"passkey{number}@example.com"}}
+        for path, body, answer in (("register", person, key.create), ("challenge", {}, key.get)):
+            shown = live.post_json(f"/passkey/{path}", place | body).json
+            response = answer(shown["authn_params_public_key"])
+            sent = APP | {
+                "grant_type": PASSKEY,
+                "auth_session": shown["auth_session"],
+                "authn_response": response,
+            }
+            request = raw_request("POST", "/oauth/token", live.host, json.dumps(sent).encode(), media_type)
+            exactly_one(live.at_once([request] * AT_ONCE))

@@ -7,11 +7,12 @@ from sqlalchemy import Connection
 
 from app import accounts
 from app.accounts import changes, factors
-from app.errors import Missing, NotPossible
+from app.errors import Forbidden, Missing, NotPossible
 from app.factors import FACTORS
 from app.factors.vocabulary import BY_KIND
-from app.store import authenticators
+from app.store import authenticators, passkeys
 from app.store.authenticators import Authenticator
+from app.store.passkeys import Passkey
 from app.web.management.operation import Call, operation
 from app.web.management.paging import Paged, whole_page
 from app.web.management.schema import Body, Email, Phone, Text300
@@ -36,6 +37,30 @@ def view(known: Authenticator) -> dict[str, Any]:
         "enrolled_at": timestamp(known.confirmed_at),
         "last_auth_at": timestamp(known.last_used_at),
     }
+
+
+def passkey_view(known: Passkey) -> dict[str, Any]:
+    return {
+        "id": known.id,
+        "type": "passkey",
+        "confirmed": True,
+        "name": known.name,
+        "created_at": timestamp(known.created_at),
+        "enrolled_at": timestamp(known.created_at),
+        "last_auth_at": timestamp(known.last_used_at),
+        "key_id": known.credential_id,
+        "public_key": known.public_key,
+        "relying_party_identifier": known.rp_id,
+        "aaguid": known.details["aaguid"],
+        "credential_device_type": DEVICE_TYPES[known.details["is_synced"]],
+        "credential_backed_up": known.details["is_backed_up"],
+        "identity_user_id": known.user_id.partition("|")[2],
+        "user_agent": known.details["user_agent"],
+    }
+
+
+def _view(known: Authenticator | Passkey) -> dict[str, Any]:
+    return passkey_view(known) if isinstance(known, Passkey) else view(known)
 
 
 def _told_of(known: Authenticator) -> dict[str, Any]:
@@ -72,9 +97,20 @@ def _listed(conn: Connection, user_id: str) -> list[Authenticator]:
     ]
 
 
-def _find(conn: Connection, call: Call) -> Authenticator:
+def _methods_of(conn: Connection, user_id: str) -> list[Authenticator | Passkey]:
+    return [*_listed(conn, user_id), *passkeys.list_passkeys(conn, user_id)]
+
+
+def _without_passkeys(conn: Connection, user_id: str) -> None:
+    """All methods are put aside at once only where nobody loses the way in by it. Raises Forbidden."""
+    if passkeys.list_passkeys(conn, user_id):
+        text = "Operation not permitted when the user has registered at least 1 passkey"
+        raise Forbidden(text, reason="operation_not_supported")
+
+
+def _find(conn: Connection, call: Call) -> Authenticator | Passkey:
     """Raises Missing."""
-    for known in _listed(conn, call.id):
+    for known in _methods_of(conn, call.id):
         if known.id == call.path["authentication_method_id"]:
             return known
     raise Missing(UNKNOWN, reason="inexistent_authentication_method")
@@ -82,9 +118,9 @@ def _find(conn: Connection, call: Call) -> Authenticator:
 
 @operation("GET", "/users/{id}/authentication-methods", scopes="read:authentication_methods", query=Paged)
 def list_methods(call: Call) -> object:
-    """Second factors of a user, those that wait for their confirmation included"""
+    """Second factors and passkeys of a user, those that wait for their confirmation included"""
     with call.ctx.db.read() as conn:
-        return whole_page(call.query, "authenticators", _listed(conn, call.id), view)
+        return whole_page(call.query, "authenticators", _methods_of(conn, call.id), _view)
 
 
 @operation(
@@ -95,7 +131,7 @@ def list_methods(call: Call) -> object:
 def show_method(call: Call) -> object:
     """A second factor of a user"""
     with call.ctx.db.read() as conn:
-        return view(_find(conn, call))
+        return _view(_find(conn, call))
 
 
 class Method(Body):
@@ -162,6 +198,7 @@ def replace_methods(call: Call) -> object:
     """Put these second factors in the place of all that a user has"""
     with call.ctx.db.write() as conn:
         user = get_user(conn, call.id)
+        _without_passkeys(conn, user.id)
         accounts.reset_factors(conn, call.ctx, user)
         return [_made(call, conn, given) for given in call.body]
 
@@ -180,10 +217,12 @@ class Changes(Body):
 def update_method(call: Call) -> object:
     """Name a second factor"""
     with call.ctx.db.write() as conn:
-        known = _find(conn, call)
-        if call.body.name is not None:
-            known = factors.rename(conn, call.ctx, get_user(conn, call.id), known, call.body.name)
-        return view(known)
+        known, user, name = _find(conn, call), get_user(conn, call.id), call.body.name
+        if name is not None and isinstance(known, Passkey):
+            known = factors.rename_passkey(conn, call.ctx, user, known, name)
+        elif name is not None and isinstance(known, Authenticator):
+            known = factors.rename(conn, call.ctx, user, known, name)
+        return _view(known)
 
 
 @operation(
@@ -195,7 +234,11 @@ def update_method(call: Call) -> object:
 def delete_method(call: Call) -> object:
     """Remove a second factor"""
     with call.ctx.db.write() as conn:
-        factors.remove(conn, call.ctx, get_user(conn, call.id), _find(conn, call).id)
+        known, user = _find(conn, call), get_user(conn, call.id)
+        if isinstance(known, Passkey):
+            factors.remove_passkey(conn, call.ctx, user, known)
+        else:
+            factors.remove(conn, call.ctx, user, known.id)
     return None
 
 
@@ -207,6 +250,8 @@ def _reset(call: Call) -> None:
 @operation("DELETE", "/users/{id}/authentication-methods", scopes="delete:authentication_methods", ok=204)
 def delete_methods(call: Call) -> object:
     """Remove every second factor of a user, and end what was opened with them"""
+    with call.ctx.db.read() as conn:
+        _without_passkeys(conn, call.id)
     _reset(call)
     return None
 
