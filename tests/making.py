@@ -34,7 +34,7 @@ from tests.security_key import BE, BS, SecurityKey, cose_of
 PASSWORD = "correct horse battery staple"
 CAROLS_PASSWORD = "another one entirely"
 API = "https://api.example.com"
-ALL_GRANTS = ("password", "password-realm", "mfa", "refresh_token", "client_credentials")
+ALL_GRANTS = ("password", "password-realm", "passkey", "mfa", "refresh_token", "client_credentials")
 
 
 def now() -> datetime:

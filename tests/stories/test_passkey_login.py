@@ -9,7 +9,7 @@ from freezegun.api import FrozenDateTimeFactory
 from app import accounts
 from app.accounts import factors
 from app.context import Context
-from app.store import clients, passkeys, realms, users
+from app.store import passkeys, realms, users
 from app.store.realms import Realm
 from tests import making
 from tests.making import Cast
@@ -25,11 +25,6 @@ NEW = {"email": "new@example.com", "name": "New"}
 def switched_on(wire: Wire, cast: Cast) -> None:
     allow(wire, cast.staff)
     allow(wire, cast.guests)
-    with wire.server.db.write() as conn:
-        for name in ("app", "phone-app"):
-            client = clients.find_client(conn, name)
-            assert client is not None
-            clients.update_client(conn, name, grant_types=(*client.grant_types, GRANT))
 
 
 def allow(wire: Wire, realm: Realm, *, passkey: bool = True) -> None:
