@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -20,7 +21,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 
-from app import accounts, delivery, logs, mfa, settings, upkeep
+from app import accounts, logs, mfa, settings, upkeep
 from app.cli.shared import (
     EXIT_CONFIGURATION,
     EXIT_NOT_READY,
@@ -143,7 +144,7 @@ def worker() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     upkeep.start(server)
-    delivery.start(server)
+    import_module("app.delivery").start(server)  # it loads much of the API, which no other command needs
     click.echo(f"belay {version('belay')} worker for {server.settings.issuer}", err=True)
     stopped.wait()
 
