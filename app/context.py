@@ -1,5 +1,6 @@
 """What is handed down: the server (as long as the process), and the context of one request."""
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from app.crypto import Keyring
+from app.crypto import Keyring, SealBroken, owner_of
+from app.errors import TemporarilyUnavailable
 from app.gate import Gate
 from app.leaked_file import LeakedFile
 from app.passwords import Passwords
@@ -130,6 +132,20 @@ class Context:
         if self.facts.configuration is None:
             self.facts.configuration = self.server.configuration.as_of_now(conn)
         return self.facts.configuration.look_up(conn, find, *args)
+
+    def open_secrets(self, table: str, row_id: str, sealed: str | None) -> dict[str, str]:
+        """The secrets of a row; none where none are sealed.
+
+        Raises TemporarilyUnavailable when the key ring does not open them.
+        """
+        if sealed is None:
+            return {}
+        try:
+            opened = self.server.keyring.open(sealed, owner_of(table, row_id))
+        except (SealBroken, OSError):
+            raise TemporarilyUnavailable(reason="secret_unreadable") from None
+        found: dict[str, str] = json.loads(opened)
+        return found
 
     @property
     def db(self) -> Database:

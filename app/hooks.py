@@ -1,12 +1,8 @@
 """Hooks at work: which one is enabled at a trigger, and what it answers when it is called."""
 
-import json
-
 from sqlalchemy import Connection
 
 from app.context import Context
-from app.crypto import SealBroken, owner_of
-from app.errors import TemporarilyUnavailable
 from app.rules import runtime
 from app.rules.process import Program, Script
 from app.rules.rule import Answered, Denied, Failed
@@ -30,14 +26,7 @@ def call(ctx: Context, hook: Hook, *args: object) -> Answered | Denied | Failed:
 
 def open_secrets(ctx: Context, hook: Hook) -> dict[str, str]:
     """Raises TemporarilyUnavailable when the key ring does not open them."""
-    if hook.sealed_secrets is None:
-        return {}
-    try:
-        opened = ctx.server.keyring.open(hook.sealed_secrets, owner_of("hooks", hook.id))
-    except (SealBroken, OSError):
-        raise TemporarilyUnavailable(reason="secret_unreadable") from None
-    found: dict[str, str] = json.loads(opened)
-    return found
+    return ctx.open_secrets("hooks", hook.id, hook.sealed_secrets)
 
 
 def _program_of(ctx: Context, hook: Hook) -> Program:

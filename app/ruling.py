@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
-from app.accounts.actions import open_secrets
 from app.accounts.import_schema import NOT_IN_APP_METADATA
 from app.asking import Asking, Person, is_opened_by_passkey
 from app.context import Context
@@ -116,7 +115,7 @@ def program_of(ctx: Context, rule_set: RuleSet) -> Program:
             action.name,
             action.code,
             "action",
-            open_secrets(ctx, "action_versions", action.version_id, action.sealed_secrets),
+            ctx.open_secrets("action_versions", action.version_id, action.sealed_secrets),
         )
         for action in rule_set.actions
     ]

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.accounts import changes
 from app.context import Context
-from app.crypto import SealBroken, digest, owner_of
-from app.errors import Conflict, NotPossible, TemporarilyUnavailable
+from app.crypto import digest, owner_of
+from app.errors import Conflict, NotPossible
 from app.rules import runtime
 from app.store import actions as rows
 from app.store.actions import Action, ActionVersion, Binding
@@ -53,7 +53,7 @@ def update_action(
     """Change the draft. Of `secrets`, those named stay or get a value, the others go. Raises Conflict, NotPossible."""
     after = replace(action, updated_at=ctx.now, **changed)  # type: ignore[arg-type]
     if secrets is not None:
-        known = open_secrets(ctx, "actions", action.id, action.sealed_secrets)
+        known = ctx.open_secrets("actions", action.id, action.sealed_secrets)
         missing = [name for name, value in secrets.items() if value is None and name not in known]
         if missing:
             text = f"Payload validation error: 'Missing required property: value' on property secrets ({missing[0]})."
@@ -76,7 +76,7 @@ def deploy_action(
     """Make the draft, or what an older version has, the newest version: bound logins run it from now on."""
     source: Action | ActionVersion = version or action
     table = "action_versions" if version else "actions"
-    secrets = open_secrets(ctx, table, source.id, source.sealed_secrets)
+    secrets = ctx.open_secrets(table, source.id, source.sealed_secrets)
     new_id = str(uuid4())
     made = ActionVersion(
         new_id,
@@ -120,17 +120,6 @@ def bind_actions(conn: Connection, ctx: Context, trigger: str, bindings: Sequenc
     changes.record(
         conn, ctx, "action_bindings_updated", trigger, before={"names": before}, after={"names": after}
     )
-
-
-def open_secrets(ctx: Context, table: str, row_id: str, sealed: str | None) -> dict[str, str]:
-    """Raises TemporarilyUnavailable when the key ring does not open them."""
-    if sealed is None:
-        return {}
-    try:
-        found: dict[str, str] = json.loads(ctx.server.keyring.open(sealed, owner_of(table, row_id)))
-    except (SealBroken, OSError):
-        raise TemporarilyUnavailable(reason="secret_unreadable") from None
-    return found
 
 
 def _with_secrets(

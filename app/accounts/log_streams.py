@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from app import audit, http_out
 from app.accounts import changes
 from app.context import Context
-from app.crypto import SealBroken, owner_of, random_id, random_token
-from app.errors import Conflict, NotPossible, TemporarilyUnavailable
+from app.crypto import owner_of, random_id, random_token
+from app.errors import Conflict, NotPossible
 from app.store import events
 from app.store import log_streams as rows
 from app.store.log_streams import LogStream
@@ -74,14 +74,7 @@ def suspend_log_stream(conn: Connection, ctx: Context, stream: LogStream, failin
 
 def secrets_of_log_stream(ctx: Context, stream: LogStream) -> dict[str, str]:
     """Raises TemporarilyUnavailable when the key ring does not open them."""
-    if stream.sealed_secrets is None:
-        return {}
-    try:
-        opened = ctx.server.keyring.open(stream.sealed_secrets, owner_of("log_streams", stream.id))
-    except (SealBroken, OSError):
-        raise TemporarilyUnavailable(reason="secret_unreadable") from None
-    found: dict[str, str] = json.loads(opened)
-    return found
+    return ctx.open_secrets("log_streams", stream.id, stream.sealed_secrets)
 
 
 DATADOG = {

@@ -8,7 +8,6 @@ it hands in its key, and that is its yes.
 
 import hashlib
 import hmac
-import json
 import re
 import secrets
 from datetime import datetime, timedelta
@@ -20,8 +19,8 @@ from sqlalchemy import Connection
 from app.channels import CHANNELS, wording
 from app.channels.channel import Message
 from app.context import Context
-from app.crypto import SealBroken, digest, owner_of, random_id, random_token
-from app.errors import AccessDenied, AuthorizationPending, SlowDown, TemporarilyUnavailable
+from app.crypto import digest, random_id, random_token
+from app.errors import AccessDenied, AuthorizationPending, SlowDown
 from app.factors.factor import Answer, Begun, Challenging, Enrolling, Enrollment, Factor, Proof
 from app.store.authenticators import Authenticator, use_authenticator
 from app.store.challenges import Challenge, consume_challenge, note_poll
@@ -141,14 +140,7 @@ def _message(
 
 def _credentials(ctx: Context, device: Authenticator) -> dict[str, str]:
     """Where its app is reached; empty for a phone that did not say."""
-    if device.sealed_secret is None:
-        return {}
-    try:
-        opened = ctx.server.keyring.open(device.sealed_secret, owner_of("authenticators", device.id))
-    except (SealBroken, OSError):
-        raise TemporarilyUnavailable(reason="secret_unreadable") from None
-    found: dict[str, str] = json.loads(opened)
-    return found
+    return ctx.open_secrets("authenticators", device.id, device.sealed_secret)
 
 
 def _moment(now: datetime) -> str:

@@ -155,6 +155,7 @@ def show_enrollment() -> Response:
 @blueprint.post("/enrollment")
 def enroll() -> Response:
     """Without an answer a new authenticator is begun, with one it is confirmed."""
+    context().facts.failure_event = "gd_start_enroll_failed"
     try:
         member = members_of_form()
         token = member("ticket")
@@ -189,7 +190,6 @@ def _step(token: str, kind: str, status: int = 200, **values: Any) -> Response:
 def _begin(token: str, opened: Opened, kind: str, member: Member) -> Response:
     asks = CHOICES[kind].asks
     ctx = context()
-    ctx.facts.failure_event = "gd_start_enroll_failed"
     try:
         shown = enrollment.begin(ctx, token, kind, {asks: member(asks)} if asks else {})
     except InvalidRequest as refusal:

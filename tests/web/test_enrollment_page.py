@@ -95,7 +95,9 @@ def test_a_number_is_enrolled_by_the_code_that_it_got(wire: Wire, cast: Cast) ->
     done = send(wire, token, kind="sms", oob_code=value(wrong, "oob_code"), code=code)
     assert done.status_code == 200, done.text
     assert send(wire, token, kind="sms", oob_code=handle, code=code).status_code == 403
-    assert wire.events()[-1].type == "gd_enrollment_complete" and wire.events()[-1].factor == "sms"
+    *_, event, spent = wire.events()
+    assert (event.type, event.factor) == ("gd_enrollment_complete", "sms")
+    assert (spent.type, spent.reason) == ("gd_start_enroll_failed", "ticket_spent")
     wire.ok(wire.challenge(wire.mfa_token("bob@example.com"), challenge_type="oob"))
 
 
