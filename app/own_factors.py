@@ -195,4 +195,6 @@ def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
             if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in left):
                 authenticators.remove_authenticators(conn, bearer.user.id)
             notices.put(conn, ctx, bearer.user, "factor_removed")
+        else:  # and the code that was shown with it; what other logins began is not touched
+            authenticators.remove_pending_code(conn, bearer.user.id, gone.transaction_id)
         audit.record(conn, ctx, "gd_unenroll", gone.id)

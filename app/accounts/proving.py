@@ -18,21 +18,21 @@ def prove(ctx: Context, factor: Factor, guess: Guess, answer: Answer) -> Proof |
     Raises TemporarilyUnavailable where a secret cannot be opened, and whatever a factor will not look at. The guess is
     taken back then, unless it was compared with another secret before: one that is broken must not make it free.
     """
-    reason = ""
+    reason, was_compared = "no_candidate", False
     for authenticator in guess.tried:
         try:
             found = factor.verify(ctx, authenticator, answer)
         except (SealBroken, OSError) as error:
             log.error("the secret of %s cannot be opened: %s", authenticator.id, error)
-            _take_back(ctx, guess, was_compared=bool(reason))
+            _take_back(ctx, guess, was_compared=was_compared)
             raise TemporarilyUnavailable(reason="secret_unreadable") from None
         except Refusal:
-            _take_back(ctx, guess, was_compared=bool(reason))
+            _take_back(ctx, guess, was_compared=was_compared)
             raise
         if isinstance(found, Proof):
             return found
-        reason = found or reason or "wrong_code"
-    return reason or "no_candidate"
+        reason, was_compared = found or reason, True
+    return reason
 
 
 def _take_back(ctx: Context, guess: Guess, *, was_compared: bool) -> None:

@@ -180,6 +180,13 @@ def remove_authenticator(conn: Connection, user_id: str, authenticator_id: str) 
     return won(conn.execute(delete(authenticators).where(match)))
 
 
+def remove_pending_code(conn: Connection, user_id: str, transaction_id: str | None) -> None:
+    """The recovery code that a login was shown, unless it waits for another authenticator of that login."""
+    of_login = (_C.user_id == user_id) & (_C.transaction_id == transaction_id) & _C.confirmed_at.is_(None)
+    if conn.execute(select(_C.id).where(of_login, ~_is_code)).first() is None:
+        conn.execute(delete(authenticators).where(of_login, _is_code))
+
+
 def remove_authenticators(conn: Connection, user_id: str) -> list[str]:
     """Remove all of a person's; returns the kinds that were confirmed."""
     gone = delete(authenticators).where(authenticators.c.user_id == user_id)
