@@ -54,6 +54,7 @@ RESPAWN_PAUSE_SECONDS = 0.3  # a worker that cannot start must not take a core
 def run(server: Server) -> None:
     """Serve until a signal. Runs in the foreground; workers are processes of their own."""
     server.db.dispose()
+    import_module("app.application")  # once here, and not once in every worker
     wsgi_server(server.settings, "app:create_app").serve()
 
 
