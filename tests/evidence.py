@@ -5,12 +5,15 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 FULL = bool(os.environ.get("BELAY_EVIDENCE"))
 FILE = Path(__file__).parents[1] / "instance" / "evidence.jsonl"
 
 
-def size(small: int, full: int) -> int:
+def size(small: Number, full: Number) -> Number:
     """How much a test tries: the small figure in `make test`, the full one in `make evidence`."""
     return full if FULL else small
 

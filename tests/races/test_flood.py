@@ -38,7 +38,9 @@ WORKERS = 2
 LOGINS = size(200, 400)
 ROUNDS = size(2, 5)
 AT_A_TIME = size(100, 200)
-LONGEST_P95_SECONDS = 0.5
+# A lost gate makes others wait for many seconds. The load comes from the same two cores, so that in the suite, where
+# other things have just run, the margin is wide.
+LONGEST_P95_SECONDS = size(1, 0.5)
 WISHED_P95_SECONDS = 0.1
 MARGIN_MIB = 64  # threads and connections that the flood opens, a worker
 COSTLY = {
