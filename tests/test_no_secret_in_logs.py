@@ -178,9 +178,10 @@ def a_phone(sender: Sender, cast: Cast) -> None:
     """An enrolment, a no and a yes by push, and the phone's own entry."""
     making.switch_on(sender.live.server, "push-notification")
     phone = Phone(credentials={"service": "GCM", "token": sender.canary("push token")})
-    bob = {"grant_type": "password", "username": "bob@example.com", "password": PASSWORD}
+    owner = making.make_user(sender.live.server, cast.staff, "phone@example.com")
+    login = {"grant_type": "password", "username": owner.email or "", "password": PASSWORD}
     mine = {"audience": sender.live.base + "/mfa/", "scope": "enroll"}
-    token = sender.token(**bob, **mine)["access_token"]
+    token = sender.token(**login, **mine)["access_token"]
     body = '{"authenticator_types":["oob"],"oob_channels":["auth0"]}'
     shown = sender.send("/mfa/associate", body, JSON, Authorization=f"Bearer {token}").json
     sender.knows("oob_code", shown["oob_code"])
@@ -197,7 +198,7 @@ def a_phone(sender: Sender, cast: Cast) -> None:
     for credential in (sender.canary("phone token"), sender.knows("signed", phone.own_token(at=0))):
         sender.send(path, "{}", JSON, method="PATCH", Authorization=f"Bearer {credential}")
     for accepted in (False, True):
-        sealed = sender.token(**bob)["mfa_token"]
+        sealed = sender.token(**login)["mfa_token"]
         begun = sender.post("/mfa/challenge", APP | {"mfa_token": sealed}).json
         oob_code = sender.knows("oob_code", begun["oob_code"])
         payload = newest_push(sender.live)

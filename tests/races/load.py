@@ -82,8 +82,10 @@ def last_event(live: Live) -> int:
 
 
 def events_after(live: Live, event_id: int) -> Sequence[Event]:
+    """What requests left; what became of messages is told by events of their own, whenever they are sent."""
     with live.server.db.read() as conn:
-        return list_events(conn, limit=ALL, after=event_id)
+        events = list_events(conn, limit=ALL, after=event_id)
+    return [event for event in events if not event.request_id.startswith("msg_")]
 
 
 def verified_passwords(events: Iterable[Event]) -> int:
@@ -121,11 +123,7 @@ def outcome_of(event: Event) -> str:
 
 
 def each_left_one_event(answers: Sequence[Answer], events: Sequence[Event]) -> None:
-    """I12: as many events as answers, each with the outcome that the client saw.
-
-    What became of messages is told by events of their own, whenever they are sent.
-    """
-    events = [event for event in events if not event.request_id.startswith("msg_")]
+    """I12: as many events as answers, each with the outcome that the client saw."""
     told = Counter((answer.headers["x-request-id"], outcome(answer)) for answer in answers)
     noted = Counter((event.request_id, outcome_of(event)) for event in events)
     assert told == noted, f"told but not noted {told - noted}; noted but not told {noted - told}"
