@@ -6,8 +6,8 @@ while it does: the lock of a process that dies is released by the kernel. Waitin
 
 A worker needs many threads, because logins wait; but many threads that run at once take the interpreter's lock from
 each other and get a third less done. So a request runs `inside`, where only a few are at a time, and steps out while
-it waits for its hash. It is a courtesy and no lock: after a moment a request goes in anyway, so that a slow database
-never holds up those who do not need it.
+it waits for its hash. Logins are patient: in a flood of them, those who need no hash go in first. It is a courtesy
+and no lock: after a moment a request goes in anyway, so that a slow database never holds up those who do not need it.
 """
 
 import fcntl
@@ -18,9 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from app.turnstile import Turnstile
 
 log = logging.getLogger("belay.gate")
 
@@ -28,6 +30,8 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.001  # a slot passes between processes at most this late: a tenth of one hash
 COURTESY_SECONDS = 0.05  # how long a request waits for the others inside before it goes in regardless
+PATIENCE_SECONDS = 0.5  # the same for a login: what a worker needs when it is full of them
+NICENESS = 10  # of the threads that hash: a hash takes what processor time the requests leave
 TURNS = 8  # hashes in a row on one slot before other processes get their chance
 
 
@@ -41,7 +45,7 @@ class Gate:
         which need no hash always find one. `inside`: how many requests run at a time.
         """
         self._places = threading.BoundedSemaphore(places)
-        self._inside = threading.Semaphore(inside)
+        self._inside = Turnstile(inside)
         self._thread = threading.local()
         self._files = [folder / f"slot-{number}" for number in range(slots)]
         self._wait_seconds = wait_seconds
@@ -50,8 +54,9 @@ class Gate:
         self._starting = threading.Lock()
 
     @contextmanager
-    def inside(self) -> Iterator[None]:
+    def inside(self, *, is_patient: bool = False) -> Iterator[None]:
         """Where a request runs."""
+        self._thread.is_patient = is_patient
         self._enter()
         try:
             yield
@@ -59,13 +64,15 @@ class Gate:
             self._leave()
 
     def _enter(self) -> None:
-        self._thread.is_inside = self._inside.acquire(timeout=COURTESY_SECONDS)
+        is_patient = getattr(self._thread, "is_patient", False)
+        timeout = PATIENCE_SECONDS if is_patient else COURTESY_SECONDS
+        self._thread.is_inside = self._inside.enter(timeout, is_patient=is_patient)
 
     def _leave(self) -> bool:
         was_inside = getattr(self._thread, "is_inside", False)
         self._thread.is_inside = False
         if was_inside:
-            self._inside.release()
+            self._inside.leave()
         return was_inside
 
     @contextmanager
@@ -138,6 +145,8 @@ class Gate:
             raise
 
     def _serve(self, slots: list[int]) -> None:
+        with suppress(OSError):  # where a thread has no priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             turn, work = self._jobs.get()
             held = _take(slots, turn)
