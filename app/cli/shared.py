@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Connection
 
 from app import accounts, settings
@@ -137,6 +135,10 @@ def show_all(things: Sequence[Mapping[str, object]], columns: Sequence[str], as_
     if as_json:
         click.echo(to_json(list(things)))
     elif sys.stdout.isatty():
+        # Half of the commands print no table, and this takes a twentieth of a second to load.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
         table = Table(*columns, box=None, header_style="bold")
         for thing in things:
             table.add_row(*(_text(thing[column]) for column in columns))

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -27,8 +26,6 @@ from app.store import configuration
 log = logging.getLogger("belay.store")
 
 FIRST_PAUSE_SECONDS = 0.0002
-SILENCE_SECONDS = 2.5  # from a server that should have given up on the statement by itself before
-PAUSE_SECONDS = 1  # after a server that did not let anybody in
 STATEMENT_SECONDS = 2
 WAIT_SECONDS = 3  # for a lock, a pooled connection, or one statement; then 503
 
@@ -67,7 +64,10 @@ class Database:
                     "tcp_user_timeout": WAIT_SECONDS * 1000,
                 },
             )
-            event.listen(self.engine, "do_connect", _Connecting())
+            # Its driver is loaded where it serves.
+            from app.store.silence import Connecting  # noqa: PLC0415
+
+            event.listen(self.engine, "do_connect", Connecting())
             self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         configuration.watch(self.engine)
 
@@ -134,36 +134,6 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
-
-
-class _Impatient(psycopg.Connection[Any]):
-    """Gives up on a server that holds the connection and says nothing, as one that is frozen or cut off does."""
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            return super().wait(gen, interval, timeout or SILENCE_SECONDS)
-        except psycopg.errors._WaitTimeout:
-            self.pgconn.finish()
-            raise psycopg.OperationalError("the server does not answer") from None
-
-
-class _Connecting:
-    """How connections are made: a server that did not answer is not waited for again at once.
-
-    A request that found it silent and then tries to write down why would else wait twice.
-    """
-
-    def __init__(self) -> None:
-        self._silent_until = 0.0
-
-    def __call__(self, _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        if time.monotonic() < self._silent_until:
-            raise psycopg.OperationalError("the server did not answer a moment ago")
-        try:
-            return _Impatient.connect(*arguments, **options)
-        except psycopg.errors.ConnectionTimeout:
-            self._silent_until = time.monotonic() + PAUSE_SECONDS
-            raise
 
 
 @contextmanager

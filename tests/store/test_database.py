@@ -6,7 +6,8 @@ import time
 import pytest
 
 from app.errors import TemporarilyUnavailable
-from app.store.database import PAUSE_SECONDS, Database
+from app.store.database import Database
+from app.store.silence import PAUSE_SECONDS
 
 
 def seconds_to_refuse(db: Database) -> float:

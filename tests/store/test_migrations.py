@@ -91,6 +91,7 @@ def test_each_step_can_be_taken_back(empty: Server) -> None:
 def test_there_is_one_line_of_revisions() -> None:
     script = ScriptDirectory(str(schema.MIGRATIONS))
     assert len(script.get_heads()) == 1 and len(script.get_bases()) == 1
+    assert schema.head() == script.get_current_head()
     assert revisions() == sorted(revisions())
 
 
