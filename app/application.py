@@ -1,6 +1,7 @@
 """The WSGI application: everything that answers requests, put together."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -8,6 +9,7 @@ from werkzeug.routing import Rule
 
 from app import delivery, logs, settings, upkeep
 from app.context import Server, open_server
+from app.rules import files
 from app.web import BLUEPRINTS, answers, cors, lifecycle
 
 
@@ -34,6 +36,8 @@ def create_app(server: Server | None = None) -> Flask:
     if server is None:
         server = open_server(settings.load()[0])
         logs.configure(server.settings.log_level)
+        with suppress(files.NotReadable):  # each login says so
+            files.scripts_of(server)  # now: all workers have those of the same moment
         upkeep.start(server)
         delivery.start(server)
     app = Belay(__name__, static_folder=None)

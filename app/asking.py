@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from app.context import Context
 from app.factors.vocabulary import policy_name
-from app.policy import Policy, Risk, Seen, Standing, policy_of, risk_of
+from app.policy import Policy, Risk, Seen, Standing, Wish, policy_of, risk_of
 from app.policy_terms import Counted
 from app.store import events, realms, tickets
 from app.store.authenticators import Authenticator
@@ -39,6 +39,8 @@ class Asking:
     gty: tuple[str, ...]
     permissions: tuple[str, ...] = ()
     """What the person may do with an API that enforces policies, asked for or not."""
+    demanded: tuple[str, ...] = ()
+    """The factors that rules limited the second step to, by the policy's names; none: whatever the policy takes."""
     transaction_id: str | None = None
     """The MFA transaction that it goes on with."""
     roles: tuple[str, ...] = ()
@@ -77,6 +79,7 @@ def asking_again(ctx: Context, conn: Connection, client: Client, opened: Open) -
         scope=still_granted(tuple(opened.scope.split()), target),
         requested_scope=opened.requested_scope,
         gty=opened.gty,
+        demanded=opened.demanded,
         transaction_id=opened.id,
     )
 
@@ -141,6 +144,7 @@ def standing_of(
         counted=user.mfa_counts or Counted(),
         risk=_risk(ctx, asking, user, confirmed),
         has_access_pass=any(is_good(ctx, found, asking.transaction_id) for found in asking.passes),
+        wish=Wish("demand", asking.demanded) if asking.demanded else None,
     )
 
 

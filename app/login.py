@@ -142,6 +142,7 @@ def finish(
     except Refusal as refusal:
         refuse(ctx, refusal, right=attempt, guess=redeemed.guess if redeemed else None)
     standing = replace(standing, wish=ruled.wish)
+    asking = replace(asking, demanded=ruled.wish.kinds if ruled.wish else ())
     decision = decide(standing)
     note(ctx, asking, standing, decision)
     match decision:
@@ -269,10 +270,13 @@ def demand_factor(
         requested_scope=asking.requested_scope,
         gty=asking.gty,
         methods=person.methods,
+        demanded=asking.demanded,
     )
     extras: dict[str, object] = {"mfa_token": token}
     if isinstance(owed, Enroll):
         extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx, owed.kinds)}
+    elif found := mfa.challengeable_types(asking.policy, person.owned, owed.kinds):
+        extras["mfa_requirements"] = {"challenge": found}
     if redeemed is not None and redeemed.proof.new_recovery_code:
         extras["recovery_code"] = (
             redeemed.proof.new_recovery_code

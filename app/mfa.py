@@ -28,7 +28,7 @@ from app.factors import FACTORS, vocabulary
 from app.factors.factor import Begun, Challenging, Factor, demands_of, is_of
 from app.factors.vocabulary import policy_name
 from app.policy import Challenge as Owed
-from app.policy import decide
+from app.policy import Policy, decide
 from app.store import authenticators, challenges, clients, realms, users
 from app.store.authenticators import Authenticator
 from app.store.challenges import Challenge
@@ -59,6 +59,20 @@ def enrollable_types(ctx: Context, allowed: tuple[str, ...]) -> list[dict[str, s
             "a second factor is owed, and none that the policy allows is on and can be sent: see `belay doctor`"
         )
     return [{"type": type} for type in found]
+
+
+def challengeable_types(
+    policy: Policy, owned: tuple[Authenticator, ...], kinds: tuple[str, ...]
+) -> list[dict[str, str]]:
+    """`mfa_requirements.challenge`: which of somebody's factors will do, where not all of them do."""
+    active = [a for a in owned if a.is_active and FACTORS[a.kind].is_challengeable]
+    fitting = [FACTORS[a.kind] for a in active if name_in(policy, a) in kinds]
+    if len(fitting) == len(active):
+        return []
+    types = dict.fromkeys(factor.type for factor in fitting)
+    if any(factor.oob_channel for factor in fitting):
+        types["oob"] = None  # nextjs-auth0 compares with this word alone
+    return [{"type": type} for type in types]
 
 
 def enrollable(ctx: Context, conn: Connection, allowed: tuple[str, ...]) -> list[Factor]:

@@ -5,6 +5,7 @@ the demand for a second factor, and the person's metadata once tokens are issued
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +21,7 @@ from app.errors import AccessDenied, InteractionRequired, Refusal, TemporarilyUn
 from app.factors import FACTORS
 from app.factors.vocabulary import BY_KIND
 from app.policy import Deny, Standing, Wish, decide
-from app.rules import runtime
+from app.rules import files, runtime
 from app.rules.process import Program, Script
 from app.rules.rule import MOST_METADATA_CHARACTERS, Denied, Effects, Failed, Seen, Write, merged
 from app.store import authenticators, rules, users
@@ -30,6 +31,8 @@ from app.store.users import User
 from app.tokens.identity import iso
 from app.tokens.methods import PASSKEY, PASSWORD, TRAITS, VERIFIED_PASSKEY, Methods
 from app.tokens.scope import OIDC_SCOPES
+
+log = logging.getLogger("belay.rules")
 
 PASSWORD_PROTOCOL = "oauth2-password"  # noqa: S105 - the name of a protocol
 PASSKEY_PROTOCOL = "oauth2-webauthn"
@@ -70,12 +73,20 @@ def ask(
     Whom not even a waiver would let in is nothing that rules hear of; the decision that follows says why.
     """
     waived = replace(standing, wish=Wish("waive"))
-    if not rule_set.names or isinstance(decide(waived), Deny):
+    has_any = rule_set.names or ctx.server.settings.python_rules is not None
+    if not has_any or isinstance(decide(waived), Deny):
         return Ruled()
-    told: dict[str, object] = {"ran": rule_set.names}
-    ctx.facts.details["rules"] = told
     event = "f" if protocol in LOGINS else None
-    ended = runtime.run(ctx.server, program_of(ctx, rule_set), _seen(ctx, asking, person, protocol))
+    try:
+        program = program_of(ctx, rule_set)
+    except files.NotReadable as error:
+        log.error("no rule in Python can be read: %s", error)
+        raise AccessDenied(CANNOT_RUN, reason="rule_not_readable", event=event) from None
+    if not program.scripts:
+        return Ruled()
+    told: dict[str, object] = {"ran": [script.name for script in program.scripts]}
+    ctx.facts.details["rules"] = told
+    ended = runtime.run(ctx.server, program, _seen(ctx, asking, person, protocol))
     told["milliseconds"] = round(sum(float(part["milliseconds"]) for part in ended.trace), 1)
     outcome = ended.outcome
     if isinstance(outcome, Effects):
@@ -104,7 +115,10 @@ def save(conn: Connection, ctx: Context, user_id: str, ruled: Ruled) -> None:
 
 
 def program_of(ctx: Context, rule_set: RuleSet) -> Program:
-    """Opened once as long as the configuration is the same. Raises TemporarilyUnavailable."""
+    """Opened once as long as the configuration is the same. Raises TemporarilyUnavailable, files.NotReadable.
+
+    The operator's files have the last word: what they demand, no administrator's rule takes back.
+    """
     known = ctx.server.running.get("program")
     if isinstance(known, tuple) and known[0] is rule_set:
         found: Program = known[1]
@@ -119,7 +133,9 @@ def program_of(ctx: Context, rule_set: RuleSet) -> Program:
         )
         for action in rule_set.actions
     ]
-    program = Program(tuple(scripts), {config.key: open_config(ctx, config) for config in rule_set.configs})
+    scripts += files.scripts_of(ctx.server)
+    configs = rule_set.configs if any(script.kind != "action" for script in scripts) else ()
+    program = Program(tuple(scripts), {config.key: open_config(ctx, config) for config in configs})
     ctx.server.running["program"] = (rule_set, program)
     return program
 
@@ -257,7 +273,9 @@ def _changed(user: User, writes: tuple[Write, ...]) -> dict[str, Any]:
 
 
 def _ruled(asking: Asking, effects: Effects, told: dict[str, object]) -> Ruled:
-    wish = Wish(effects.multifactor) if effects.multifactor else None
+    wish = None
+    if effects.multifactor:
+        wish = Wish(effects.multifactor, effects.factors, may_enroll=effects.may_enroll)
     noted: dict[str, object] = {
         "multifactor": effects.multifactor,
         "ignored_claims": list(effects.ignored_claims),

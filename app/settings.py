@@ -137,6 +137,9 @@ class Settings(BaseModel):
     rules_processes: int = Field(
         8, ge=1, le=64, description="Processes for rules that one worker starts at most, as they are needed."
     )
+    python_rules: Path | None = Field(
+        None, description="Folder of rules in Python, which run behind all others; read again at SIGHUP."
+    )
     rules_hosts: Words = Field(
         (),
         description="Hosts that rules may ask, e.g. `api.example.com *.example.org`; empty: none.",

@@ -73,7 +73,7 @@ def _run(server: Server) -> None:
 def _warm_rules(server: Server) -> None:
     """The first login after a start is not the one that waits for a process."""
     with server.db.read() as conn:
-        has_rules = bool(rules.get_rule_set(conn).names)
+        has_rules = bool(rules.get_rule_set(conn).names) or server.settings.python_rules is not None
     if has_rules:
         runtime.warm(server)
 

@@ -168,6 +168,7 @@ def _unfinished_login(realm: Realm, client: Client, audience: str, user_id: str,
             requested_scope=SCOPE,
             gty=("password",),
             methods=(("pwd", int(then.timestamp())),),
+            demanded=None,
             created_at=then,
             expires_at=then + timedelta(minutes=10),
         )

@@ -133,13 +133,13 @@ def test_only_a_tree_or_a_refusal_comes_of_any_text() -> None:
     texts = [*ATTACKS, *(random_noise(rng) for _ in range(size(2_000, 100_000)))]
     read, slowest = 0, 0.0
     for text in texts:
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             parse(text)
             read += 1
         except BadQuery as refused:
             assert str(refused).isprintable() and len(str(refused)) < 200
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.thread_time() - began)
     assert read > len(texts) / 5 and read < len(texts)
     assert slowest < 0.2
     report(

@@ -28,7 +28,7 @@ from app.cli.shared import (
     yes_option,
 )
 from app.context import Context
-from app.rules import runtime
+from app.rules import files, runtime
 from app.rules.process import Program, Script
 from app.rules.rule import Denied, Effects, Seen
 from app.rules.rule import Failed as RuleFailed
@@ -79,6 +79,13 @@ def _view(rule: Rule) -> dict[str, object]:
     return {"order": rule.position, "name": rule.name, "enabled": rule.is_enabled, "id": rule.id}
 
 
+def _files(ctx: Context) -> tuple[Script, ...]:
+    try:
+        return files.scripts_of(ctx.server)
+    except files.NotReadable as error:
+        raise Failed(str(error)) from None
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
@@ -94,9 +101,15 @@ def rules() -> None:
 @rules.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the rules in the order in which they run."""
-    with opened() as ctx, ctx.db.read() as conn:
-        found = [_view(rule) for rule in rows.list_rules(conn)]
+    """List the rules in the order in which they run; the files of BELAY_PYTHON_RULES are the last."""
+    with opened() as ctx:
+        with ctx.db.read() as conn:
+            found = [_view(rule) for rule in rows.list_rules(conn)]
+        folder = ctx.server.settings.python_rules
+        for script in _files(ctx):
+            found.append(
+                {"order": None, "name": script.name, "enabled": True, "id": f"{folder}/{script.name}.py"}
+            )
     show_all(found, ("order", "name", "enabled", "id"), as_json)
 
 
@@ -232,7 +245,7 @@ def test(
     save: Path | None,
     as_json: bool,
 ) -> None:
-    """Run rules (NAMES or .js files; all enabled ones when none is named) and print what each did.
+    """Run rules (NAMES, .js or .py files; all enabled ones when none is named) and print what each did.
 
     Nothing is written, and no login happens. Exit code 1 when a rule refuses.
     """
@@ -250,11 +263,13 @@ def test(
         with ctx.db.read() as conn:
             rule_set = rows.get_rule_set(conn)
             chosen = [_chosen(conn, name) for name in names] or [
-                Script(r.name, r.script) for r in rule_set.rules
+                *(Script(r.name, r.script) for r in rule_set.rules),
+                *_files(ctx),
             ]
             configs = {each.key: ruling.open_config(ctx, each) for each in rows.list_configs(conn)}
         try:
-            ended = runtime.run(ctx.server, Program(tuple(chosen), configs), seen, wants_trace=True)
+            program = Program(tuple(chosen), configs)
+            ended = runtime.run(ctx.server, program, seen, wants_trace=True)
         finally:
             runtime.close(ctx.server)
     outcome = ended.outcome
@@ -268,8 +283,9 @@ def test(
 
 
 def _chosen(conn: Connection, name: str) -> Script:
-    if name.endswith(".js") and Path(name).exists():
-        return Script(Path(name).stem, _read(Path(name)))
+    path = Path(name)
+    if path.suffix in (".js", ".py") and path.exists():
+        return Script(path.stem, _read(path), "python" if path.suffix == ".py" else "rule")
     rule = _get(conn, name)
     return Script(rule.name, rule.script)
 

@@ -41,6 +41,7 @@ from app.factors import FACTORS, vocabulary
 from app.guards import breached_password
 from app.leaked_file import NoSuchFile
 from app.policy import policy_of
+from app.rules import files
 from app.settings import Settings
 from app.store import realms, schema, signing_keys, tenant
 from app.store.realms import Realm
@@ -216,6 +217,9 @@ def doctor(as_json: bool) -> None:
         note("breached passwords", False, str(error))
     else:
         note("breached passwords", True, says or "not checked: no source is configured")
+    if (folder := server.settings.python_rules) is not None:
+        problems = files.problems_of(folder)
+        note("rules in Python", not problems, "; ".join(problems) or str(folder))
     if as_json:
         show_all(found, (), True)
     else:

@@ -49,6 +49,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
         case Deny(reason):
             raise InvalidGrant(UNKNOWN, reason=reason)
         case Challenge() | Enroll():
+            narrowed = replace(narrowed, demanded=ruled.wish.kinds if ruled.wish else ())
             _demand(ctx, narrowed, person, decision)
         case Allow():
             pass

@@ -16,8 +16,8 @@ from app.policy.standing import (
     Enroll,
     Standing,
     accepted,
-    counting,
     devices,
+    has_enough,
     is_proven,
 )
 
@@ -51,7 +51,7 @@ def _shut(standing: Standing) -> str | None:
 
 
 def _judge(standing: Standing) -> Decision:
-    terms, names = standing.policy.terms, accepted(standing)
+    names = accepted(standing)
     is_owed, why = is_required(standing)
     if not is_owed:
         return Allow((why,))
@@ -61,10 +61,14 @@ def _judge(standing: Standing) -> Decision:
         return Allow((why, "factor_proven"))
     if not is_proven(standing) and is_break_glass(standing):
         return Allow((why, "break_glass"), spends=None if standing.is_refresh else "break_glass")
-    if len(counting(standing)) >= terms.factors.min_enrolled:
+    if has_enough(standing):
         if is_proven(standing):
             return Allow((why, "factor_proven"))
         return Challenge(tuple(name for name in standing.usable if name in names), (why, "enrolled"))
+    if not names:  # rules demand only what the policy does not take
+        return Deny("factor_not_allowed", (why, "factor_not_allowed"))
+    if standing.wish is not None and not standing.wish.may_enroll:
+        return Deny("factor_not_enrolled", (why, "factor_not_enrolled"))
     # Too few of the right ones. Whoever has any proves it first: a password alone must not put another beside it.
     if devices(standing.confirmed) and not standing.proven:
         return Challenge(standing.usable, (why, "old_factor_first"))

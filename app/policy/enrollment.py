@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.policy.standing import BREAK_GLASS_PERIOD, Deny, Standing, accepted, counting, devices
+from app.policy.standing import BREAK_GLASS_PERIOD, Deny, Standing, accepted, devices, has_enough
 from app.policy_terms import Counted
 
 
@@ -55,6 +55,7 @@ CLOSED = {
     "reset_too_long_ago": "The time to set up a new second factor is over. Ask an administrator.",
     "grace_expired": "The time to set up a second factor is over. Ask an administrator.",
     "one_factor_only": "Only one second factor can be set up here.",
+    "factor_not_enrolled": "A second factor is required here that is not set up.",
     "factor_not_allowed": "This kind of second factor is not allowed here.",
 }
 
@@ -70,8 +71,7 @@ def may_enroll(standing: Standing) -> tuple[str, ...] | Deny:
     if enrollment.self_service == "ticket_only":
         return _closed("enrollment_by_ticket_only")
     if has_device:  # which was proven, or nobody comes this far
-        has_enough = len(counting(standing)) >= terms.factors.min_enrolled
-        if has_enough and not enrollment.allow_multiple:
+        if has_enough(standing) and not enrollment.allow_multiple:
             return _closed("one_factor_only")
         return accepted(standing)
     if enrollment.proof != "none":

@@ -1,6 +1,6 @@
 """What a decision looks at, and what it may be."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -54,6 +54,8 @@ class Wish:
 
     wants: Literal["demand", "waive"]
     kinds: tuple[str, ...] = ()
+    may_enroll: bool = True
+    """Whether somebody without such a factor may enrol one now, as the policy has it; else the login ends."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +146,9 @@ def counting(standing: Standing) -> tuple[str, ...]:
     """The person's factors that count here, one entry each."""
     names = accepted(standing)
     return tuple(name for name in devices(standing.confirmed) if name in names)
+
+
+def has_enough(standing: Standing) -> bool:
+    """Whether nothing must be enrolled: as many factors as the policy wants, and one of those that rules demand."""
+    of_policy = counting(replace(standing, wish=None))
+    return len(of_policy) >= standing.policy.terms.factors.min_enrolled and bool(counting(standing))

@@ -55,6 +55,20 @@
     context.accessToken.scope = choose(present.filter((word) => word !== scope), String(scope));
     return api;
   };
+  // One factor of these. Demands of several actions hold together; when nothing fulfils them all, the login ends.
+  const DEMANDABLE = ['otp', 'recovery-code', 'push-notification', 'phone', 'webauthn-roaming', 'webauthn-platform', 'email'];
+  function demand(factors, onlyEnrolled) {
+    if (!Array.isArray(factors) || factors.length === 0) throw new TypeError('a factor is an object with a type');
+    let names = factors.map((factor) => (factor || {}).type);
+    for (const name of names) {
+      const isKnown = DEMANDABLE.includes(name) && (onlyEnrolled || (name !== 'email' && name !== 'recovery-code'));
+      if (!isKnown) throw new TypeError(`this factor cannot be asked for here: ${name}`);
+    }
+    const before = context.multifactor || {};
+    if (before.factors) names = names.filter((name) => before.factors.includes(name));
+    context.multifactor = { provider: 'any', factors: names, onlyEnrolled: onlyEnrolled || Boolean(before.onlyEnrolled) };
+    return api;
+  }
   const cache = {
     get: (key) => (kept['cache:' + key] === undefined ? undefined : { value: kept['cache:' + key] }),
     set: (key, value) => { kept['cache:' + key] = String(value); return { type: 'success' }; },
@@ -71,9 +85,22 @@
     idToken: { setCustomClaim: claim('idToken') },
     multifactor: {
       enable(provider, options) {
-        context.multifactor = { provider, allowRememberBrowser: Boolean((options || {}).allowRememberBrowser) };
+        const wanted = { provider, allowRememberBrowser: Boolean((options || {}).allowRememberBrowser) };
+        // What an earlier action demanded of the factor stays, unless this one waives or names what cannot be.
+        const before = context.multifactor;
+        if (provider === 'any' && before && before.factors) {
+          wanted.factors = before.factors;
+          wanted.onlyEnrolled = before.onlyEnrolled;
+        }
+        context.multifactor = wanted;
         return api;
       },
+    },
+    authentication: {
+      challengeWith: (factor, options) => demand([factor, ...((options || {}).additionalFactors || [])], true),
+      challengeWithAny: (factors) => demand(factors, true),
+      enrollWith: (factor, options) => demand([factor, ...((options || {}).additionalFactors || [])], false),
+      enrollWithAny: (factors) => demand(factors, false),
     },
     user: { setAppMetadata: change('app_metadata'), setUserMetadata: change('user_metadata') },
     cache,
@@ -86,13 +113,13 @@
     },
   };
   for (const [part, names] of Object.entries({
-    authentication: 'challengeWith challengeWithAny enrollWith enrollWithAny recordMethod setPrimaryUser',
+    authentication: 'recordMethod setPrimaryUser',
     refreshToken: 'revoke setExpiresAt setIdleExpiresAt evictMetadata setMetadata',
     session: 'revoke setExpiresAt setIdleExpiresAt setMetadata',
     samlResponse: 'setAttribute',
     transaction: 'setMetadata',
   })) {
-    api[part] = {};
+    api[part] = api[part] || {};
     for (const name of names.split(' ')) api[part][name] = cannot(`api.${part}.${name}`);
   }
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 MOST_BYTES = 4 << 20  # that one run may send
 
-Kind = Literal["rule", "action", "hook"]
+Kind = Literal["rule", "action", "hook", "python"]
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("prelude.js", "modules.js", "actions.js")
@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-I", "-S", *map(str, _FILES)]
 
 @dataclass(frozen=True)
 class Script:
-    """A rule, or an action or hook with the secrets that are its own."""
+    """A rule of either language, or an action or hook with the secrets that are its own."""
 
     name: str
     source: str = field(repr=False)
@@ -68,10 +68,10 @@ def _end(child: "subprocess.Popen[bytes]", owner: int) -> None:
 
 
 class Process:
-    def __init__(self) -> None:
+    def __init__(self, *, runs_python: bool = False) -> None:
         """Raises OSError."""
         self._child = subprocess.Popen(  # noqa: S603 - nothing of it is anybody's input
-            COMMAND,
+            [*COMMAND, *(["python"] if runs_python else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.policy_terms import FACTOR_NAMES
+
 MultifactorWish = Literal["", "demand", "waive"]
 
 MOST_CLAIM_CHARACTERS = 16_000  # of all claims of a token: what headers of most servers take
@@ -45,6 +47,9 @@ class Effects:
     scope: tuple[str, ...] | None = None
     """Replaces what was asked for; None leaves it."""
     multifactor: MultifactorWish = ""
+    factors: tuple[str, ...] = ()
+    """Of which one is demanded, by the policy's names; none: any."""
+    may_enroll: bool = True
     writes: tuple[Write, ...] = ()
     ignored_claims: tuple[str, ...] = ()
     """Without a namespace, or in one that is not theirs."""
@@ -98,6 +103,9 @@ def effects_of(answer: Mapping[str, Any], user_id: str) -> Effects | Failed:
     multifactor = _multifactor(context.get("multifactor"))
     if multifactor is None:
         return Failed("", "bad_answer", "context.multifactor.provider is not one that can be asked for")
+    factors = _factors(context.get("multifactor"))
+    if isinstance(factors, Failed):
+        return factors
     access_token = context.get("accessToken")
     access_token = access_token if isinstance(access_token, dict) else {}
     scope = _scope(access_token)
@@ -115,6 +123,8 @@ def effects_of(answer: Mapping[str, Any], user_id: str) -> Effects | Failed:
         access_token_claims=access_claims,
         scope=scope,
         multifactor=multifactor,
+        factors=factors,
+        may_enroll=not (factors and context["multifactor"].get("onlyEnrolled")),
         writes=writes,
         ignored_claims=(*ignored, *more),
         wants_redirect=bool(context.get("redirect")),
@@ -165,6 +175,16 @@ def _multifactor(wanted: object) -> MultifactorWish | None:
     if provider in _DEMANDS:
         return "demand"
     return "waive" if provider == "none" else None
+
+
+def _factors(wanted: object) -> tuple[str, ...] | Failed:
+    """Those that a demand is limited to: by Actions, which leave their names beside the provider."""
+    found = wanted.get("factors") if isinstance(wanted, dict) else None
+    if found is None:
+        return ()
+    if not isinstance(found, list) or not found or not all(name in FACTOR_NAMES for name in found):
+        return Failed("", "bad_answer", "no factor satisfies all that was demanded")
+    return tuple(dict.fromkeys(found))
 
 
 def _claims(found: object) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -98,6 +98,7 @@ class Pool:
         self._changed = threading.Condition()
         self._requests = threading.BoundedSemaphore(MOST_THREADS)
         self._is_open = True
+        self._runs_python = settings.python_rules is not None
         self.owner = os.getpid()
 
     def run(
@@ -105,6 +106,7 @@ class Pool:
     ) -> dict[str, Any]:
         """What the process says of the run, or what is to be said of one that does not."""
         deadline = time.monotonic() + self._settings.rules_seconds
+        self._runs_python = self._runs_python or any(script.kind == "python" for script in program.scripts)
         with self._process(deadline) as process:
             try:
                 return self._run(process, program, seen, deadline, wants_trace, is_check)
@@ -204,7 +206,7 @@ class Pool:
 
     def _start(self) -> Process:
         try:
-            return Process()
+            return Process(runs_python=self._runs_python)
         except (OSError, MemoryError) as error:
             with self._changed:
                 self._count -= 1

@@ -7,23 +7,18 @@ processes, little memory, and is ended from outside and by the kernel when it ta
 
 import binascii
 import contextlib
-import ctypes
 import importlib.machinery
 import importlib.util
 import json
 import os
-import resource
 import select
 import signal
-import struct
 import sys
 import time
 from typing import Any
 
 CONTEXT_BYTES = 32 << 20
 STACK_BYTES = 256 << 10
-PROCESS_BYTES = 512 << 20
-PROCESS_CPU_SECONDS = 300
 READY_CONTEXTS = 4
 RANDOM_BYTES = 256
 MOST_LINE_BYTES = 16 << 20
@@ -39,105 +34,13 @@ def load_engine(path: str) -> Any:
     return engine
 
 
-def confine(address_space: int = PROCESS_BYTES) -> None:
-    """Give up what rules never need: files, sockets, processes, memory without end."""
-    limits = {
-        resource.RLIMIT_NOFILE: 0,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_AS: address_space,
-        resource.RLIMIT_CPU: PROCESS_CPU_SECONDS,
-    }
-    for kind, value in limits.items():
-        resource.setrlimit(kind, (value, value))
-
-
-# What a process that computes needs of the kernel, by machine: x86-64 and arm64. Opening, connecting, starting and
-# looking at anything are not among them.
-_CALLS = {
-    "x86_64": (
-        0xC000003E,
-        (
-            0,
-            1,
-            3,
-            7,
-            9,
-            10,
-            11,
-            12,
-            13,
-            14,
-            15,
-            23,
-            24,
-            25,
-            28,
-            36,
-            38,
-            60,
-            96,
-            98,
-            131,
-            202,
-            219,
-            228,
-            230,
-            231,
-        )
-        + (270, 271, 318),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        (
-            57,
-            63,
-            64,
-            72,
-            73,
-            93,
-            94,
-            98,
-            102,
-            103,
-            113,
-            115,
-            124,
-            128,
-            132,
-            134,
-            135,
-            139,
-            165,
-            169,
-            214,
-            215,
-            216,
-        )
-        + (222, 226, 233, 278),
-    ),
-}
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the second answers EPERM
-_NO_NEW_PRIVILEGES, _SET_FILTER = 38, 22  # of prctl
-
-
-def filter_calls() -> bool:
-    """Let the kernel refuse every system call but a few (seccomp); False where it cannot."""
-    arch, allowed = _CALLS.get(os.uname().machine, (0, ()))
-    if not allowed:
-        return False
-    lines = [(_LOAD, 0, 0, 4), (_JUMP_IF_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _REFUSE), (_LOAD, 0, 0, 0)]
-    lines += [(_JUMP_IF_EQUAL, len(allowed) - at, 0, call) for at, call in enumerate(allowed)]
-    lines += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in lines))
-    program = ctypes.create_string_buffer(struct.pack("@HP", len(lines), ctypes.addressof(code)))
-    prctl = ctypes.CDLL(None).prctl
-    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    if prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-        return False
-    return bool(prctl(_SET_FILTER, 2, ctypes.addressof(program), 0, 0) == 0)
+def load_beside(name: str) -> Any:
+    """A file of this folder, which is no package here."""
+    spec = importlib.util.spec_from_file_location(name, os.path.join(os.path.dirname(__file__), f"{name}.py"))
+    assert spec is not None and spec.loader is not None  # noqa: S101 - it was made from a file
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 class Failed(Exception):
@@ -200,11 +103,29 @@ class Machine:
         return self._engine.JSException
 
 
+class Requests:
+    """What one rule of one run asks the server for. An answer that an earlier rule did not wait for is none of its."""
+
+    def __init__(self, line: Line, run: int, rule: int) -> None:
+        self._line, self._run, self._rule = line, run, rule
+
+    def send(self, wanted: dict[str, Any]) -> None:
+        self._line.send({"request": wanted | {"id": [self._rule, wanted["id"]]}, "run": self._run})
+
+    def receive(self, seconds: float) -> dict[str, Any] | None:
+        """An answer, if one came in time."""
+        message = self._line.receive(seconds)
+        answer = message.get("answer") if message is not None and message.get("run") == self._run else None
+        if answer is None or answer["id"][0] != self._rule:
+            return None
+        return dict(answer) | {"id": answer["id"][1]}
+
+
 class Run:
     """One rule of one login."""
 
-    def __init__(self, machine: Machine, line: Line, job: dict[str, Any]) -> None:
-        self._line, self._job = line, job
+    def __init__(self, machine: Machine, requests: Requests, job: dict[str, Any]) -> None:
+        self._requests, self._job = requests, job
         self._context, self._step = machine.take()
         self._exception = machine.exception
 
@@ -227,7 +148,7 @@ class Run:
             if look["is_over"]:
                 break
             for wanted in look["requests"]:
-                self._line.send({"request": wanted, "run": self._job["run"]})
+                self._requests.send(wanted)
             if look["ran"]:
                 continue
             if look["wait"] is None and not look["waits"]:
@@ -241,9 +162,9 @@ class Run:
         if left <= 0:
             raise Failed("timed_out")
         seconds = left if milliseconds is None else min(left, milliseconds / 1000)
-        message = self._line.receive(seconds)
-        if message is not None and message.get("run") == self._job["run"] and "answer" in message:
-            self._call("settle", json.dumps(message["answer"]))
+        answer = self._requests.receive(seconds)
+        if answer is not None:
+            self._call("settle", json.dumps(answer))
 
     def _settle_jobs(self) -> None:
         while True:
@@ -284,19 +205,61 @@ class Loaded:
     def __init__(self, rules: list[dict[str, Any]], configuration: dict[str, str]) -> None:
         self.rules, self.configuration = rules, configuration
         self.kept: dict[str, Any] = {}
+        self._trusted: dict[int, Any] = {}
+
+    def trusted(self, number: int, trusted: Any) -> Any:
+        """The Python rule of that number; its file is run once. Raises Failed."""
+        if number not in self._trusted:
+            rule = self.rules[number]
+            try:
+                self._trusted[number] = trusted.Rule(rule["name"], rule["script"])
+            except BaseException as error:
+                text = f"{type(error).__name__}: {error}"
+                raise Failed("not_compiled", text[:300]) from None
+        return self._trusted[number]
 
 
-def run(machine: Machine, line: Line, loaded: Loaded, job: dict[str, Any]) -> dict[str, Any]:
+def run_trusted(
+    trusted: Any, loaded: Loaded, number: int, requests: Requests, job: dict[str, Any], seen: dict[str, Any]
+) -> dict[str, Any]:
+    """How a Python rule ended. Raises Failed."""
+    rule = loaded.trusted(number, trusted)
+    if job["is_check"]:
+        return {"kind": "passed", "user": seen["user"], "context": seen["context"], "writes": []}
+    ids = iter(range(1 << 30))
+
+    def ask(wanted: dict[str, Any]) -> dict[str, Any]:
+        asked = next(ids)
+        requests.send(wanted | {"id": asked})
+        while (left := job["ends_at"] - time.monotonic()) > 0:
+            answer = requests.receive(left)
+            if answer is not None and answer["id"] == asked:
+                return answer
+        raise trusted.OutOfTime
+
+    left = min(job["cpu_ends_at"] - time.process_time(), job["ends_at"] - time.monotonic())
+    if left <= 0:
+        raise Failed("timed_out")
+    shared = {"configuration": loaded.configuration, "cache": loaded.kept}
+    ended: dict[str, Any] = trusted.run(rule, seen, shared, ask, left)
+    return ended
+
+
+def run(machine: Machine, trusted: Any, line: Line, loaded: Loaded, job: dict[str, Any]) -> dict[str, Any]:
     """All rules, one after the other; the first that does not pass ends it."""
     job["ends_at"] = time.monotonic() + job["seconds"]
     job["cpu_ends_at"] = time.process_time() + job["cpu_seconds"]
     seen, writes, trace = job["seen"], [], []
     result: dict[str, Any] = {"kind": "passed"}
-    for rule in loaded.rules:
+    for number, rule in enumerate(loaded.rules):
         started = time.monotonic()
+        requests = Requests(line, job["run"], number)
         line.send({"begun": rule["name"], "run": job["run"]})  # in case that nothing more is heard
         try:
-            ended = Run(machine, line, job).of(rule, seen, loaded)
+            if rule["kind"] == "python":
+                ended = run_trusted(trusted, loaded, number, requests, job, seen)
+            else:
+                ended = Run(machine, requests, job).of(rule, seen, loaded)
         except Failed as failure:
             ended = {"kind": "failed", "why": failure.why, "message": failure.message}
         except (MemoryError, RecursionError):
@@ -325,15 +288,17 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def serve(engine_path: str, prelude_paths: list[str]) -> None:
+def serve(engine_path: str, prelude_paths: list[str], with_trusted: bool) -> None:
     prelude, modules, actions = map(_text, prelude_paths)
     for place, text in (("MODULES", modules), ("ACTIONS", actions)):
         prelude = prelude.replace(f"/*{place}*/''", json.dumps(text))
     machine = Machine(load_engine(engine_path), prelude)
     line = Line()
     json.loads(json.dumps({"warm": 1.5}))
-    confine()
-    is_filtered = filter_calls()
+    trusted = load_beside("trusted") if with_trusted else None
+    confinement = load_beside("confinement")
+    confinement.confine()
+    is_filtered = confinement.filter_calls()
     machine.prepare()
     line.send({"ready": True, "is_filtered": is_filtered})
     loaded = Loaded([], {})
@@ -348,7 +313,7 @@ def serve(engine_path: str, prelude_paths: list[str]) -> None:
         # The kernel ends what neither the engine nor the server manages to interrupt.
         signal.setitimer(signal.ITIMER_PROF, job["cpu_seconds"] + 0.5)
         signal.setitimer(signal.ITIMER_REAL, job["seconds"] + 1)
-        done = run(machine, line, loaded, job)
+        done = run(machine, trusted, line, loaded, job)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         line.send({"done": done, "run": job["run"], "cpu_seconds": time.process_time()})
@@ -357,4 +322,4 @@ def serve(engine_path: str, prelude_paths: list[str]) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        serve(sys.argv[1], sys.argv[2:5])
+        serve(sys.argv[1], sys.argv[2:5], "python" in sys.argv[5:])

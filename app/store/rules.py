@@ -66,7 +66,7 @@ class RuleSet:
 def get_rule_set(conn: Connection) -> RuleSet:
     enabled = select(rules).where(rules.c.is_enabled).order_by(rules.c.position)
     found = tuple(value_of(Rule, row) for row in conn.execute(enabled))
-    return RuleSet(found, tuple(list_configs(conn)) if found else (), tuple(list_bound(conn, POST_LOGIN)))
+    return RuleSet(found, tuple(list_configs(conn)), tuple(list_bound(conn, POST_LOGIN)))
 
 
 def list_rules(conn: Connection, is_enabled: bool | None = None) -> Sequence[Rule]:

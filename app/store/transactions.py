@@ -37,6 +37,7 @@ transactions = Table(
     Column("requested_scope", Text),
     Column("gty", JSON, nullable=False),
     Column("methods", JSON, nullable=False),
+    Column("demanded", Text),
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False, index=True),
     Column("consumed_at", UTCDateTime),
@@ -56,6 +57,8 @@ class Transaction:
     gty: tuple[str, ...]
     methods: tuple[tuple[str, int], ...]
     """What was already proven: method (`pwd`, …) and when, in epoch seconds."""
+    demanded: str | None
+    """The factors that rules limited it to, by the policy's names, with spaces between."""
     created_at: datetime
     expires_at: datetime
     consumed_at: datetime | None = None

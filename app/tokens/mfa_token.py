@@ -40,6 +40,8 @@ class Open:
     requested_scope: str | None
     gty: tuple[str, ...]
     methods: Methods
+    demanded: tuple[str, ...]
+    """Factors that rules limited it to."""
     is_stored: bool
     """A stored login, completed once; else a bearer's access token, which lives until it runs out."""
 
@@ -54,6 +56,7 @@ def new_transaction(
     requested_scope: str | None,
     gty: tuple[str, ...],
     methods: Methods,
+    demanded: tuple[str, ...],
 ) -> tuple[Transaction, str]:
     """A transaction and the `mfa_token` that opens it."""
     token = random_token()
@@ -68,6 +71,7 @@ def new_transaction(
         requested_scope=requested_scope,
         gty=gty,
         methods=methods,
+        demanded=" ".join(demanded) or None,
         created_at=ctx.now,
         expires_at=ctx.now + LIFETIME,
     )
@@ -108,6 +112,7 @@ def open_stored(ctx: Context, conn: Connection, token: str) -> Open:
         found.requested_scope,
         found.gty,
         found.methods,
+        tuple((found.demanded or "").split()),
         is_stored=True,
     )
 
@@ -135,6 +140,7 @@ def open_access_token(ctx: Context, conn: Connection, token: str) -> Open:
         None,
         held.gty,
         held.methods,
+        (),
         is_stored=False,
     )
 

@@ -10,10 +10,11 @@ from app.context import Server
 from app.rules import runtime
 from app.store import rules
 from app.store.rules import Rule
+from tests import making
 from tests.making import API, Cast
 from tests.making import reload_user as reload
 from tests.management.conftest import Admin, refused
-from tests.wire import FULL, Wire
+from tests.wire import FULL, Wire, bearer, code_of
 from tests.wire import refused as login_refused
 
 NAME = "https://example.com/"
@@ -154,12 +155,61 @@ def test_secrets_stay_unless_they_are_left_out(admin: Admin, wire: Wire, cast: C
     assert seen([]) == {}
 
 
+def test_an_action_chooses_the_factor_that_is_asked_for(admin: Admin, wire: Wire, cast: Cast) -> None:
+    """Alice has an authenticator app and a telephone; the first alone would do for the realm."""
+    making.switch_on(wire.server, "sms")
+    making.enroll_phone(wire.server, cast.alice)
+    put(
+        admin,
+        "Factor",
+        "api.authentication.challengeWith({type: 'phone', options: {preferredMethod: 'sms'}});",
+    )
+    bind(admin, "Factor")
+    owed = wire.password("alice@example.com")
+    assert owed.json is not None
+    assert owed.json["mfa_requirements"] == {"challenge": [{"type": "phone"}, {"type": "oob"}]}
+    token = owed.json["mfa_token"]
+    login_refused(wire.challenge(token, challenge_type="otp"), 401, "unsupported_challenge_type")
+    again = wire.otp(token, code_of(cast.alice_totp))
+    login_refused(again, 403, "mfa_required")
+    assert again.json is not None
+    begun = wire.ok(wire.challenge(again.json["mfa_token"], challenge_type="oob"))
+    done = wire.oob(again.json["mfa_token"], begun["oob_code"], binding_code=wire.newest_code())
+    assert "access_token" in wire.ok(done)
+
+
+def test_an_action_chooses_the_factor_that_is_enrolled(admin: Admin, wire: Wire, cast: Cast) -> None:
+    making.switch_on(wire.server, "sms")
+    put(admin, "Enrol", "api.authentication.enrollWithAny([{type: 'phone'}, {type: 'webauthn-roaming'}]);")
+    put(admin, "Narrower", "api.authentication.enrollWith({type: 'phone'});")
+    bind(admin, "Enrol", "Narrower")
+    owed = wire.password("bob@example.com")
+    assert owed.json is not None and owed.json["mfa_requirements"] == {"enroll": [{"type": "phone"}]}
+    token = owed.json["mfa_token"]
+    login_refused(wire.associate(token), 400, "invalid_request")
+    phone = {"authenticator_types": ["oob"], "oob_channels": ["sms"], "phone_number": "+491701234568"}
+    begun = wire.ok(wire.post_json("/mfa/associate", headers=bearer(token), **phone))
+    done = wire.oob(token, begun["oob_code"], binding_code=wire.newest_code())
+    assert "access_token" in wire.ok(done)
+
+
 FAILURES = [
     ("throw new Error('broken');", "broken", "rule_threw"),
     ("await new Promise(() => {});", None, "rule_never_called_back"),
     ("for (;;) {}", None, "rule_timed_out"),
     ("api.redirect.sendUserTo('https://example.com');", None, "rule_threw"),
-    ("api.authentication.challengeWith({type: 'otp'});", None, "rule_threw"),
+    ("api.authentication.challengeWith({type: 'duo'});", None, "rule_threw"),
+    ("api.authentication.enrollWith({type: 'email'});", None, "rule_threw"),
+    (
+        "api.authentication.challengeWith({type: 'otp'});",
+        "A second factor is required here that is not set up.",
+        "factor_not_enrolled",
+    ),
+    (
+        "api.authentication.challengeWith({type: 'otp'}); api.authentication.enrollWith({type: 'phone'});",
+        None,
+        "rule_bad_answer",
+    ),
     ("api.multifactor.enable('duo');", None, "rule_bad_answer"),
     ("api.access.deny();", "The login is not allowed.", "denied_by_rule"),
 ]

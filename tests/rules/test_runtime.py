@@ -177,12 +177,12 @@ def test_a_process_has_no_environment_no_files_and_no_way_out(tmp_path: Path) ->
     """What somebody could do who broke out of the engine: the process itself, asked in Python."""
     script = """
 import importlib.util, json, os, socket, subprocess, sys
-spec = importlib.util.spec_from_file_location("worker", sys.argv[1])
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
+spec = importlib.util.spec_from_file_location("confinement", sys.argv[1])
+confinement = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(confinement)
 open_files = sorted(os.listdir("/proc/self/fd"))[:-1]
-worker.confine()
-is_filtered = worker.filter_calls()
+confinement.confine()
+is_filtered = confinement.filter_calls()
 found = {"environment": dict(os.environ), "files": open_files, "is_filtered": is_filtered}
 def attempt(name, call):
     try:
@@ -200,8 +200,8 @@ attempt("kill", lambda: os.kill(os.getppid(), 0))
 attempt("memory", lambda: bytearray(1 << 30))
 print(json.dumps(found))
 """
-    worker = COMMAND[3]
-    command = [sys.executable, "-I", "-S", "-c", script, worker, str(tmp_path / "made")]
+    confinement = Path(COMMAND[3]).with_name("confinement.py")
+    command = [sys.executable, "-I", "-S", "-c", script, str(confinement), str(tmp_path / "made")]
     done = subprocess.run(command, env={"TZ": "UTC"}, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["environment"].keys() <= {"TZ", "LC_CTYPE"}
