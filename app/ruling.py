@@ -123,7 +123,7 @@ def program_of(ctx: Context, rule_set: RuleSet) -> Program:
     if isinstance(known, tuple) and known[0] is rule_set:
         found: Program = known[1]
         return found
-    scripts = [Script(rule.name, rule.script) for rule in rule_set.rules]
+    scripts = [Script(rule.name, rule.script, id=rule.id) for rule in rule_set.rules]
     scripts += [
         Script(
             action.name,

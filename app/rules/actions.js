@@ -104,7 +104,7 @@
     },
     user: { setAppMetadata: change('app_metadata'), setUserMetadata: change('user_metadata') },
     cache,
-    rules: { wasExecuted: () => false },
+    rules: { wasExecuted: (id) => ran.includes(String(id)) },
     redirect: {
       canRedirect: () => false,
       sendUserTo: cannot('a redirect'),

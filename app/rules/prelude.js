@@ -205,8 +205,8 @@
     offerModules(random);
     if (kind === 'hook') return startHook(source, secrets, seen.args, is_check);
     if (kind === 'action') {
-      const { factors, granted } = seen;
-      const shared = { parse, stringify, assign, end, threw, told, writes, kept, user, context, factors, granted };
+      const { factors, granted, ran } = seen;
+      const shared = { parse, stringify, assign, end, threw, told, writes, kept, user, context, factors, granted, ran };
       return Function(...keys(shared), 'secrets', 'source', 'is_check', ACTIONS)(
         ...Object.values(shared), secrets, source, is_check,
       );

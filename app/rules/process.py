@@ -34,10 +34,18 @@ class Script:
     source: str = field(repr=False)
     kind: Kind = "rule"
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    id: str = ""
+    """Under which an action asks whether a rule ran before it."""
 
     @property
     def loaded(self) -> dict[str, object]:
-        return {"name": self.name, "script": self.source, "kind": self.kind, "secrets": dict(self.secrets)}
+        return {
+            "name": self.name,
+            "script": self.source,
+            "kind": self.kind,
+            "secrets": dict(self.secrets),
+            "id": self.id,
+        }
 
 
 @dataclass(frozen=True, eq=False)

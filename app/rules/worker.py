@@ -124,8 +124,8 @@ class Requests:
 class Run:
     """One rule of one login."""
 
-    def __init__(self, machine: Machine, requests: Requests, job: dict[str, Any]) -> None:
-        self._requests, self._job = requests, job
+    def __init__(self, machine: Machine, requests: Requests, job: dict[str, Any], number: int) -> None:
+        self._requests, self._job, self._number = requests, job, number
         self._context, self._step = machine.take()
         self._exception = machine.exception
 
@@ -138,7 +138,7 @@ class Run:
             "configuration": loaded.configuration,
             "global": loaded.kept,
             "random": binascii.b2a_base64(os.urandom(RANDOM_BYTES), newline=False).decode(),
-            "seen": seen,
+            "seen": seen | {"ran": [before["id"] for before in loaded.rules[: self._number]]},
             "is_check": self._job["is_check"],
         }
         self._call("start", json.dumps(given))
@@ -259,7 +259,7 @@ def run(machine: Machine, trusted: Any, line: Line, loaded: Loaded, job: dict[st
             if rule["kind"] == "python":
                 ended = run_trusted(trusted, loaded, number, requests, job, seen)
             else:
-                ended = Run(machine, requests, job).of(rule, seen, loaded)
+                ended = Run(machine, requests, job, number).of(rule, seen, loaded)
         except Failed as failure:
             ended = {"kind": "failed", "why": failure.why, "message": failure.message}
         except (MemoryError, RecursionError):

@@ -104,6 +104,18 @@ def test_actions_run_behind_rules_in_the_order_of_their_bindings(
     assert admin.get("/actions/triggers/post-login/bindings")["bindings"] == []
 
 
+def test_an_action_knows_which_rules_ran(admin: Admin, wire: Wire, cast: Cast) -> None:
+    script = "function (user, context, callback) { callback(null, user, context); }"
+    rule = admin.post("/rules", {"name": "first", "script": script})
+    asked = f"['{rule['id']}', 'rul_other'].map((id) => api.rules.wasExecuted(id))"
+    put(admin, "Asks", f"api.idToken.setCustomClaim('{NAME}ran', {asked});")
+    bind(admin, "Asks")
+    assert claims(wire.ok(wire.password("bob@example.com", **FULL))["id_token"])[NAME + "ran"] == [
+        True,
+        False,
+    ]
+
+
 def test_an_action_changes_scopes_claims_metadata_and_demands_a_factor(
     admin: Admin, wire: Wire, cast: Cast
 ) -> None:
