@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +16,7 @@ from app.accounts import changes
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import Conflict, NotPossible
+from app.policy_terms import moment_text
 from app.store import apis, opaque_tokens, refresh_families
 from app.store import clients as rows
 from app.store.clients import Client, ClientKey
@@ -126,16 +128,54 @@ def remove_client(conn: Connection, ctx: Context, client: Client) -> None:
     changes.record(conn, ctx, "client_deleted", client.id, before=client)
 
 
-def add_key(conn: Connection, ctx: Context, client: Client, *, name: str, pem: str, alg: str) -> ClientKey:
+def add_key(
+    conn: Connection,
+    ctx: Context,
+    client: Client,
+    *,
+    name: str,
+    pem: str,
+    alg: str,
+    expires_at: datetime | None = None,
+    expires_with_certificate: bool = False,
+) -> ClientKey:
     """A key that the application signs its assertions with. Raises NotPossible."""
     if alg not in KEY_ALGORITHMS:
         raise NotPossible(f"alg is one of: {', '.join(KEY_ALGORITHMS)}")
     if len(rows.list_client_keys(conn, client.id)) >= MAX_KEYS:
         raise NotPossible(f"a client has at most {MAX_KEYS} keys")
-    key = ClientKey(f"cred_{random_id(22)}", name, alg, _public_pem(pem), ctx.now)
+    public_pem, certificate_ends = _public_pem(pem)
+    if expires_with_certificate:
+        if certificate_ends is None:
+            raise NotPossible("an expiry is read from a certificate, and pem is a key")
+        expires_at = certificate_ends
+    _check_expiry(ctx, expires_at)
+    key = ClientKey(f"cred_{random_id(22)}", name, alg, public_pem, ctx.now, expires_at)
     rows.add_client_key(conn, client.id, key)
     changes.record(conn, ctx, "client_key_added", client.id, after={"id": key.id, "name": name, "alg": alg})
     return key
+
+
+def _check_expiry(ctx: Context, expires_at: datetime | None) -> None:
+    if expires_at is not None and expires_at <= ctx.now:
+        raise NotPossible("expires_at must be in the future")
+
+
+def move_expiry(
+    conn: Connection, ctx: Context, client: Client, key: ClientKey, expires_at: datetime | None
+) -> ClientKey:
+    """When a key stops to count; None: never. Raises NotPossible."""
+    _check_expiry(ctx, expires_at)
+    rows.move_expiry(conn, client.id, key.id, expires_at)
+    changes.record(
+        conn,
+        ctx,
+        "client_key_changed",
+        client.id,
+        before={"id": key.id, "expires_at": key.expires_at and moment_text(key.expires_at)},
+        after={"id": key.id, "expires_at": expires_at and moment_text(expires_at)},
+    )
+    return replace(key, expires_at=expires_at)
 
 
 def remove_key(conn: Connection, ctx: Context, client: Client, key_id: str) -> bool:
@@ -145,12 +185,13 @@ def remove_key(conn: Connection, ctx: Context, client: Client, key_id: str) -> b
     return was_there
 
 
-def _public_pem(pem: str) -> str:
-    """A public key, or the one of a certificate. Raises NotPossible, above all for a private key."""
-    raw = pem.encode()
+def _public_pem(pem: str) -> tuple[str, datetime | None]:
+    """A public key, or the one of a certificate with its end. Raises NotPossible, above all for a private key."""
+    raw, ends_at = pem.encode(), None
     try:
         if b"CERTIFICATE" in raw:
-            key = load_pem_x509_certificate(raw).public_key()
+            certificate = load_pem_x509_certificate(raw)
+            key, ends_at = certificate.public_key(), certificate.not_valid_after_utc
         else:
             key = serialization.load_pem_public_key(raw)  # type: ignore[assignment]
     except (ValueError, UnsupportedAlgorithm, InvalidVersion):
@@ -158,4 +199,4 @@ def _public_pem(pem: str) -> str:
     if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
         raise NotPossible(f"the key must be RSA with at least {MIN_KEY_BITS} bits")
     form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_bytes(serialization.Encoding.PEM, form).decode()
+    return key.public_bytes(serialization.Encoding.PEM, form).decode(), ends_at

@@ -127,7 +127,7 @@ def _by_assertion(ctx: Context, client_id: str | None, assertion: str) -> Authen
         raise InvalidClient(BAD_ASSERTION, reason="unknown_client")
     if client_id not in (None, client.id):
         raise InvalidClient(BAD_ASSERTION, reason="assertion_for_other_client")
-    claims = verified(assertion, keys)
+    claims = verified(assertion, [key for key in keys if key.is_good(ctx.now)])
     if claims is None:
         raise InvalidClient(BAD_ASSERTION, reason="assertion_signature")
     problem = _problem(ctx, claims, client.id)

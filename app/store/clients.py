@@ -65,6 +65,7 @@ client_keys = Table(
     Column("alg", Text, nullable=False),
     Column("public_pem", Text, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),
     info=CONFIGURATION,
 )
 
@@ -112,6 +113,11 @@ class ClientKey:
     alg: str
     public_pem: str
     created_at: datetime
+    expires_at: datetime | None = None
+    """From then on it verifies nothing."""
+
+    def is_good(self, now: datetime) -> bool:
+        return self.expires_at is None or self.expires_at > now
 
 
 _BY_ID = select(clients).where(clients.c.id == bindparam("id"))
@@ -183,6 +189,11 @@ def list_client_keys(conn: Connection, client_id: str) -> list[ClientKey]:
 
 def add_client_key(conn: Connection, client_id: str, key: ClientKey) -> None:
     conn.execute(insert(client_keys).values(client_id=client_id, **row_of(key)))
+
+
+def move_expiry(conn: Connection, client_id: str, key_id: str, expires_at: datetime | None) -> bool:
+    match = (client_keys.c.client_id == client_id) & (client_keys.c.id == key_id)
+    return won(conn.execute(update(client_keys).where(match).values(expires_at=expires_at)))
 
 
 def remove_client_key(conn: Connection, client_id: str, key_id: str) -> bool:

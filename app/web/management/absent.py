@@ -45,6 +45,8 @@ EMPTY = (
     Empty("/keys/encryption", "read:encryption_keys", "keys"),
     Empty("/users/{id}/connected-accounts", "read:users", {"connected_accounts": []}),
 )
+# Consents: nobody gives any here, so there is none to take back.
+NOTHING_TO_DELETE = (("/grants", "delete:grants"), ("/grants/{id}", "delete:grants"))
 MISSING = (
     ("/branding/themes/default", "read:branding", "theme_not_found"),
     ("/branding/templates/universal-login", "read:branding", "template_not_found"),
@@ -96,6 +98,14 @@ def _missing(path: str, scope: str, code: str) -> Operation:
     return operation("GET", path, scopes=scope)(show)
 
 
+def _nothing_to_delete(path: str, scope: str) -> Operation:
+    def delete(call: Call) -> object:
+        return None
+
+    delete.__name__, delete.__doc__ = f"delete_{_words(path)}", "Nothing of this kind is here"
+    return operation("DELETE", path, scopes=scope, ok=204)(delete)
+
+
 def _refused(path: str, scope: str) -> Operation:
     """Features that tools try and do without where the plan lacks them."""
 
@@ -108,6 +118,7 @@ def _refused(path: str, scope: str) -> Operation:
 
 OPERATIONS = (
     *(_empty(found) for found in EMPTY),
+    *(_nothing_to_delete(*found) for found in NOTHING_TO_DELETE),
     *(_missing(*found) for found in MISSING),
     *(_refused(*found) for found in REFUSED),
     *(made for setting in SETTINGS for made in operations_of(setting)),

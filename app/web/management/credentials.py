@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from app import accounts
 from app.errors import Missing, NotPossible
+from app.policy_terms import Moment
 from app.store import clients
 from app.store.clients import Client
 from app.web.management.operation import Call, operation
@@ -21,8 +22,12 @@ class NewCredential(Body):
     pem: Annotated[str, Field(min_length=1, max_length=4096)]
     name: Text128 | None = None
     alg: Literal["RS256", "RS384", "PS256"] = "RS256"
-    parse_expiry_from_cert: Literal[False] | None = None
-    """Keys that run out by themselves are not kept yet: better refused than ignored."""
+    parse_expiry_from_cert: bool | None = None
+    expires_at: Moment | None = None
+
+
+class ChangedCredential(Body):
+    expires_at: Moment | None = None
 
 
 class KnownCredential(Body):
@@ -57,11 +62,25 @@ def put_keys(call: Call, conn: Connection, client: Client, wanted: PrivateKeyJwt
             accounts.remove_key(conn, call.ctx, client, key.id)
     for new in wanted.credentials:
         if isinstance(new, NewCredential):
-            accounts.add_key(conn, call.ctx, client, name=new.name or client.name, pem=new.pem, alg=new.alg)
+            _add_key(conn, call, client, new)
+
+
+def _add_key(conn: Connection, call: Call, client: Client, new: NewCredential) -> clients.ClientKey:
+    return accounts.add_key(
+        conn,
+        call.ctx,
+        client,
+        name=new.name or client.name,
+        pem=new.pem,
+        alg=new.alg,
+        expires_at=new.expires_at,
+        expires_with_certificate=bool(new.parse_expiry_from_cert),
+    )
 
 
 def _key_view(key: clients.ClientKey) -> dict[str, Any]:
-    return {
+    ends = {"expires_at": timestamp(key.expires_at)} if key.expires_at else {}
+    return ends | {
         "id": key.id,
         "name": key.name,
         "credential_type": "public_key",
@@ -95,12 +114,7 @@ def create_credential(call: Call) -> object:
     """Add a public key to an application"""
     with call.ctx.db.write() as conn:
         client = get_own_client(conn, call.path["client_id"])
-        given = call.body
-        return _key_view(
-            accounts.add_key(
-                conn, call.ctx, client, name=given.name or client.name, pem=given.pem, alg=given.alg
-            )
-        )
+        return _key_view(_add_key(conn, call, client, call.body))
 
 
 @operation("GET", "/clients/{client_id}/credentials/{credential_id}", scopes="read:client_credentials")
@@ -108,6 +122,21 @@ def show_credential(call: Call) -> object:
     """A public key of an application"""
     with call.ctx.db.read() as conn:
         return _key_view(_get_key(conn, call))
+
+
+@operation(
+    "PATCH",
+    "/clients/{client_id}/credentials/{credential_id}",
+    scopes="update:client_credentials",
+    ok=201,
+    body=ChangedCredential,
+)
+def change_credential(call: Call) -> object:
+    """Move the end of a public key; without one it has none"""
+    with call.ctx.db.write() as conn:
+        client = get_own_client(conn, call.path["client_id"])
+        key = _get_key(conn, call)
+        return _key_view(accounts.move_expiry(conn, call.ctx, client, key, call.body.expires_at))
 
 
 @operation(
@@ -121,4 +150,4 @@ def delete_credential(call: Call) -> object:
     return None
 
 
-OPERATIONS = (list_credentials, create_credential, show_credential, delete_credential)
+OPERATIONS = (list_credentials, create_credential, show_credential, change_credential, delete_credential)
