@@ -110,6 +110,26 @@ def show_credential(call: Call) -> object:
         return _key_view(_get_key(conn, call))
 
 
+class ChangedCredential(Body):
+    expires_at: str | None = None
+
+
+@operation(
+    "PATCH",
+    "/clients/{client_id}/credentials/{credential_id}",
+    scopes="update:client_credentials",
+    ok=201,
+    body=ChangedCredential,
+)
+def update_credential(call: Call) -> object:
+    """Change when a public key runs out: keys here do not, and an end that is not kept is refused"""
+    with call.ctx.db.read() as conn:
+        key = _get_key(conn, call)
+    if call.body.expires_at is not None:
+        raise NotPossible("Keys do not run out by themselves.", reason="operation_not_supported")
+    return _key_view(key)
+
+
 @operation(
     "DELETE", "/clients/{client_id}/credentials/{credential_id}", scopes="delete:client_credentials", ok=204
 )
@@ -121,4 +141,4 @@ def delete_credential(call: Call) -> object:
     return None
 
 
-OPERATIONS = (list_credentials, create_credential, show_credential, delete_credential)
+OPERATIONS = (list_credentials, create_credential, show_credential, update_credential, delete_credential)
