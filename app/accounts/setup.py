@@ -33,7 +33,8 @@ _OTHER = (
     "read:organizations read:forms read:flows read:flows_vault_connections read:event_streams read:network_acls "
     "read:self_service_profiles read:user_attribute_profiles read:connection_profiles read:token_exchange_profiles "
     "read:groups read:encryption_keys read:custom_signing_keys read:scim_config read:directory_provisionings "
-    "read:supplemental_signals read:rate_limit_policies read:user_idp_tokens"
+    "read:supplemental_signals read:rate_limit_policies read:user_idp_tokens read:federated_connections_tokens "
+    "read:organization_client_grants read:connections_keys read:scim_token"
 ).split()
 MANAGEMENT_SCOPES = (*(f"{verb}:{thing}" for thing in _MANAGED for verb in _CRUD), *_OTHER)
 

@@ -160,6 +160,22 @@ def test_no_column_is_written_that_the_description_does_not_name(admin: Admin, w
     assert wire.password("bob@example.com").status_code == 200
 
 
+def test_every_change_that_is_refused_leaves_an_event_that_names_who_asked_for_what(
+    wire: Wire, admin: Admin
+) -> None:
+    for operation in OPERATIONS:
+        if operation.method == "GET":
+            continue
+        known = len(list(wire.events()))
+        answer = ask(wire, operation, admin.token, {"no": "such member"})
+        added = list(wire.events())[known:]
+        if answer.status_code >= 400:
+            [event] = added
+            assert (event.type, event.client_id) == ("fapi", "admin"), operation.name
+        else:
+            assert all(event.client_id == "admin" for event in added), operation.name
+
+
 BYTES = (
     "[]",
     "{",

@@ -44,6 +44,10 @@ class Leaver:
         assert answer.status < 300, answer.text
         return answer
 
+    def remove_factor(self) -> Answer:
+        [factor] = self.manage("GET", f"{self.user}/authentication-methods").json
+        return self.manage("DELETE", f"{self.user}/authentication-methods/{quote(factor['id'])}")
+
     @property
     def user(self) -> str:
         return f"/users/{quote(self.user_id)}"
@@ -100,6 +104,7 @@ CHANGES: dict[str, Callable[[Leaver], Answer]] = {
     "deleted": lambda one: one.manage("DELETE", one.user),
     "a new password": lambda one: one.manage("PATCH", one.user, {"password": "An entirely new passw0rd"}),
     "factors removed": lambda one: one.manage("DELETE", f"{one.user}/authenticators"),
+    "the factor removed": Leaver.remove_factor,
     "access revoked": lambda one: one.manage("POST", f"{one.user}/revoke-access", {}),
     "connection switched off": lambda one: one.manage(
         "PATCH", f"/connections/{one.realm_id}", {"authentication": {"active": False}}
@@ -133,7 +138,9 @@ def test_the_next_request_anywhere_obeys(live: Live, admin: str, change: str) ->
         )
         assert live.send(userinfo).status == 200
         CHANGES[change](one)
-        answers = live.at_once([refresh, otp, userinfo] * (AT_ONCE // 3))
+        # Where a factor is no duty, one fewer ends what it was to complete; a reset ends the rest too.
+        asked = [otp] if change == "the factor removed" else [refresh, otp, userinfo]
+        answers = live.at_once(asked * (AT_ONCE // len(asked)))
         assert all(400 <= answer.status < 500 for answer in answers), [a.text for a in answers]
     report(
         f"offboarding: {change}",

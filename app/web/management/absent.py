@@ -44,15 +44,24 @@ EMPTY = (
     Empty("/risk-assessments/settings/new-device", "read:attack_protection", {"remember_for": 30}),
     Empty("/keys/encryption", "read:encryption_keys", "keys"),
     Empty("/users/{id}/connected-accounts", "read:users", {"connected_accounts": []}),
+    Empty("/users/{id}/groups", "read:groups", "groups"),
+    Empty("/users/{id}/federated-connections-tokensets", "read:federated_connections_tokens", []),
+    Empty("/client-grants/{id}/organizations", "read:organization_client_grants", "organizations"),
 )
-# Consents: nobody gives any here, so there is none to take back.
-NOTHING_TO_DELETE = (("/grants", "delete:grants"), ("/grants/{id}", "delete:grants"))
 MISSING = (
     ("/branding/themes/default", "read:branding", "theme_not_found"),
     ("/branding/templates/universal-login", "read:branding", "template_not_found"),
     ("/keys/custom-signing", "read:custom_signing_keys", "inexistent_custom_signing_keys"),
     ("/connections/{id}/scim-configuration", "read:scim_config", "inexistent_scim_configuration"),
     ("/connections/{id}/directory-provisioning", "read:directory_provisionings", "inexistent_provisioning"),
+    ("/connections/{id}/keys", "read:connections_keys", "inexistent_keys"),
+    ("/connections/{id}/scim-configuration/tokens", "read:scim_token", "inexistent_scim_configuration"),
+    ("/actions/executions/{id}", "read:actions", "inexistent_execution"),
+    ("/actions/modules/{id}", "read:actions", "inexistent_module"),
+    ("/branding/phone/providers/{id}", "read:phone_providers", "inexistent_phone_provider"),
+    ("/branding/phone/templates/{id}", "read:phone_templates", "inexistent_phone_template"),
+    ("/branding/themes/{themeId}", "read:branding", "theme_not_found"),
+    ("/keys/encryption/{kid}", "read:encryption_keys", "inexistent_encryption_key"),
 )
 REFUSED = (
     ("/supplemental-signals", "read:supplemental_signals"),
@@ -98,14 +107,6 @@ def _missing(path: str, scope: str, code: str) -> Operation:
     return operation("GET", path, scopes=scope)(show)
 
 
-def _nothing_to_delete(path: str, scope: str) -> Operation:
-    def delete(call: Call) -> object:
-        return None
-
-    delete.__name__, delete.__doc__ = f"delete_{_words(path)}", "Nothing of this kind is here"
-    return operation("DELETE", path, scopes=scope, ok=204)(delete)
-
-
 def _refused(path: str, scope: str) -> Operation:
     """Features that tools try and do without where the plan lacks them."""
 
@@ -116,9 +117,29 @@ def _refused(path: str, scope: str) -> Operation:
     return operation("GET", path, scopes=scope)(show)
 
 
+# --- grants: nobody consents here, so none is left to take back ---------------------------------------------------
+
+
+class GrantsQuery(Query):
+    user_id: str
+
+
+@operation("DELETE", "/grants", scopes="delete:grants", ok=204, query=GrantsQuery)
+def delete_grants(call: Call) -> object:
+    """Take back what a user consented to"""
+    return None
+
+
+@operation("DELETE", "/grants/{id}", scopes="delete:grants", ok=204)
+def delete_grant(call: Call) -> object:
+    """Take back one consent"""
+    return None
+
+
 OPERATIONS = (
+    delete_grants,
+    delete_grant,
     *(_empty(found) for found in EMPTY),
-    *(_nothing_to_delete(*found) for found in NOTHING_TO_DELETE),
     *(_missing(*found) for found in MISSING),
     *(_refused(*found) for found in REFUSED),
     *(made for setting in SETTINGS for made in operations_of(setting)),

@@ -298,11 +298,12 @@ class ConnectionsQuery(Checkpoint, Fields):
 @operation(
     "GET",
     "/clients/{id}/connections",
-    scopes="read:connections",
+    scopes="read:connections read:clients read:client_summary",
     query=ConnectionsQuery,
 )
 def list_client_connections(call: Call) -> object:
-    """Connections that an application may use"""
+    """Connections that an application may use; how they are set up is for those who may read connections"""
+    shown = tuple(name for name in MEMBERS if name != "options" or "read:connections" in call.caller.scopes)
     with call.ctx.db.read() as conn:
         client = get_client(conn, call.id)
         found = [r for r in realms.list_realms(conn) if client.id in realms.list_clients_of(conn, r.id)]
@@ -316,7 +317,9 @@ def list_client_connections(call: Call) -> object:
             "connections",
             behind,
             lambda realm: realm.id,
-            lambda realm: choose(view(conn, realm), call.query, MEMBERS),
+            lambda realm: choose(
+                {name: value for name, value in view(conn, realm).items() if name in shown}, call.query, shown
+            ),
         )
 
 

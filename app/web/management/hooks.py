@@ -164,7 +164,7 @@ def list_hook_secrets(call: Call) -> object:
     return dict.fromkeys(open_secrets(call.ctx, hook), NOT_SHOWN)
 
 
-@operation("POST", "/hooks/{id}/secrets", scopes="create:hooks", ok=201, body=Secrets)
+@operation("POST", "/hooks/{id}/secrets", scopes="update:hooks", ok=201, body=Secrets)
 def add_hook_secrets(call: Call) -> object:
     """Add secrets; none of these names may be there"""
     given: dict[str, str] = call.body.root

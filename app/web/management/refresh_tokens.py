@@ -212,6 +212,12 @@ def show_session(call: Call) -> object:
     raise Missing(NO_SESSION, reason="inexistent_session")
 
 
+@operation("PATCH", "/sessions/{id}", scopes="update:sessions")
+def update_session(call: Call) -> object:
+    """Change the metadata of a browser session"""
+    raise Missing(NO_SESSION, reason="inexistent_session")
+
+
 @operation("DELETE", "/sessions/{id}", scopes="delete:sessions", ok=202)
 def delete_session(call: Call) -> object:
     """End a browser session"""
@@ -284,6 +290,7 @@ OPERATIONS = (
     list_sessions,
     delete_sessions,
     show_session,
+    update_session,
     delete_session,
     revoke_session,
     list_devices,
