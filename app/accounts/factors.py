@@ -8,7 +8,7 @@ import pyotp
 from sqlalchemy import Connection
 
 from app import audit
-from app.accounts import changes
+from app.accounts import changes, people
 from app.channels import notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_id
@@ -23,6 +23,7 @@ from app.store.users import User
 
 LIMIT = 20  # authenticators of one person and kind
 MIN_SECRET_CHARACTERS = 16  # 80 bits in base32, the shortest that authenticator apps were ever given
+BY_ADMINISTRATOR = "removed_by_administrator"
 EXISTS = "Authentication method already exists."
 
 
@@ -145,9 +146,13 @@ def remove(
     ctx: Context,
     user: User,
     authenticator_id: str,
-    reason: str = "removed_by_administrator",
+    reason: str = BY_ADMINISTRATOR,
 ) -> None:
-    """Remove one; the recovery code goes with the last factor. Raises Missing."""
+    """Remove one; the recovery code goes with the last factor. Raises Missing.
+
+    What is open ends where an administrator takes a factor away, maybe because somebody else has it: nobody can tell
+    what was opened with it. A phone that signs itself off leaves the rest alone.
+    """
     users.lock_user(conn, user.id)
     owned = {a.id: a for a in authenticators.list_authenticators(conn, user.id)}
     gone = owned.pop(authenticator_id, None)
@@ -160,6 +165,9 @@ def remove(
         if not any(a.confirmed_at and FACTORS[a.kind].is_challengeable for a in owned.values()):
             authenticators.remove_authenticators(conn, user.id)
             users.note_reset(conn, user.id, ctx.now)
+        if reason == BY_ADMINISTRATOR:
+            users.update_user(conn, user.id, tokens_valid_after=ctx.now)
+            people.end_access(conn, ctx, user)
         notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})
 

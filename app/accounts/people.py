@@ -18,7 +18,7 @@ from app.errors import Conflict, NotPossible
 from app.guards import brute_force
 from app.identifiers import is_phone_number, normal_key
 from app.passwords import FORM, PasswordUnusable, normal_form
-from app.store import authenticators, opaque_tokens, refresh_families, tickets, transactions, users
+from app.store import authenticators, opaque_tokens, passkeys, refresh_families, tickets, transactions, users
 from app.store.realms import Realm
 from app.store.refresh_families import RefreshFamily
 from app.store.users import User
@@ -197,11 +197,15 @@ def label_refresh_token(
 
 
 def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
-    """Remove every authenticator of a person and end all access. Returns the kinds that were confirmed."""
+    """Remove every authenticator of a person, passkeys too, and end all access. Returns the kinds that were
+    confirmed.
+    """
     users.update_user(conn, user.id, tokens_valid_after=ctx.now)
     end_access(conn, ctx, user)
     users.note_reset(conn, user.id, ctx.now)
     kinds = authenticators.remove_authenticators(conn, user.id)
+    if passkeys.remove_passkeys(conn, user.id):
+        kinds.append("passkey")
     ctx.facts.user_id = user.id
     if kinds:
         notices.put(conn, ctx, user, "factor_removed")
