@@ -171,3 +171,16 @@ def test_a_policy_that_became_stricter_holds_at_the_next_refresh(live: Live, adm
         assert {(answer.status, answer.json["error"]) for answer in answers} == {(403, "mfa_required")}
     finally:
         one.manage("PUT", "/guardian/policies", [])
+
+
+def test_a_factor_that_the_policy_takes_no_more_completes_no_login(live: Live, admin: str) -> None:
+    making.switch_on(live.server, "webauthn-roaming")
+    one = joined(live, admin)
+    policy = {"mode": "always", "factors": {"allowed": ["webauthn-roaming"]}}
+    one.manage("PUT", f"/connections/{one.realm_id}/mfa-policy", policy)
+    client = {"client_id": one.client_id, "client_secret": SECRET}
+    otp = {"grant_type": MFA_OTP, "mfa_token": one.mfa_token, "otp": one.code}
+    refresh = {"grant_type": "refresh_token", "refresh_token": one.refresh_token}
+    requests = [form_request(live, "/oauth/token", client | members) for members in (otp, refresh)]
+    answers = live.at_once(requests * (AT_ONCE // 2))
+    assert all(400 <= answer.status < 500 for answer in answers), [a.text for a in answers]
