@@ -8,6 +8,8 @@ A worker needs many threads, because logins wait; but many threads that run at o
 each other and get a third less done. So a request runs `inside`, where only a few are at a time, and steps out while
 it waits for its hash. Logins are patient: in a flood of them, those who need no hash go in first. It is a courtesy
 and no lock: after a moment a request goes in anyway, so that a slow database never holds up those who do not need it.
+
+Hashes are taken in turns of the clients that ask for them, and of the addresses of each.
 """
 
 import fcntl
@@ -22,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.fair_queue import FairQueue, Places, Whose
 from app.turnstile import Turnstile
 
 log = logging.getLogger("belay.gate")
@@ -42,26 +45,35 @@ class GateFull(Exception):
 class Gate:
     def __init__(self, folder: Path, slots: int, wait_seconds: float, places: int, inside: int = 1) -> None:
         """`places`: how many may wait here at a time; below the number of a worker's threads, so that requests
-        which need no hash always find one. `inside`: how many requests run at a time.
+        which need no hash always find one; the last places are for those who hold few. `inside`: how many requests
+        run at a time.
         """
-        self._places = threading.BoundedSemaphore(places)
+        self._places = Places(places)
         self._inside = Turnstile(inside)
         self._thread = threading.local()
         self._files = [folder / f"slot-{number}" for number in range(slots)]
         self._wait_seconds = wait_seconds
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._jobs: FairQueue[tuple[Future[Any], Callable[[], Any]]] = FairQueue()
         self._owner = self._threads = 0
         self._starting = threading.Lock()
 
     @contextmanager
     def inside(self, *, is_patient: bool = False) -> Iterator[None]:
         """Where a request runs."""
-        self._thread.is_patient = is_patient
+        self._thread.is_patient, self._thread.whose = is_patient, Whose()
         self._enter()
         try:
             yield
         finally:
             self._leave()
+
+    def is_asked_by(self, client: str, address: str) -> None:
+        """Whose the rest of this request is: those who ask much wait for each other, not the others for them."""
+        self._thread.whose = Whose(client, address)
+
+    def _whose(self) -> Whose:
+        found: Whose = getattr(self._thread, "whose", Whose())
+        return found
 
     def _enter(self) -> None:
         is_patient = getattr(self._thread, "is_patient", False)
@@ -93,18 +105,19 @@ class Gate:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """A place to wait in, outside. Raises GateFull when none is free."""
-        if not self._places.acquire(blocking=False):
+        whose = self._whose()
+        if not self._places.take(whose):
             raise GateFull
         try:
             with self.outside():
                 yield
         finally:
-            self._places.release()
+            self._places.give_back(whose)
 
     def _take_turn(self, work: Callable[[], T]) -> T:
         self._start()
         turn: Future[T] = Future()
-        self._jobs.put((turn, work))
+        self._jobs.put(self._whose(), (turn, work))
         try:
             return turn.result(timeout=self._wait_seconds)
         except TimeoutError:

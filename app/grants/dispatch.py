@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from app import audit
-from app.addresses import read_address
+from app.addresses import network_of, read_address
 from app.context import Context
 from app.errors import (
     AuthorizationPending,
@@ -67,6 +67,7 @@ def _exchange(ctx: Context, grant: Grant, asked: Asked) -> TokenSet:
         elif param.is_required:
             raise InvalidRequest(f"Missing required parameter: {param.name}", reason=f"no_{param.name}")
     ctx = _of_end_user(ctx, authenticated, asked)
+    ctx.server.gate.is_asked_by(client.id, network_of(ctx.ip))
     try:
         return grant.handle(ctx, TokenRequest(grant.grant_type, client, params))
     except Refusal as refusal:

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from app import accounts, audit
 from app.accounts import passwords, tickets
 from app.accounts.passwords import PasswordRefused
+from app.addresses import network_of
 from app.channels import notices
 from app.context import Context
 from app.errors import Conflict, InvalidRequest, NotPossible, TooManyAttempts
@@ -111,7 +112,8 @@ def signup() -> Response:
 
 
 def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
-    _, realm = _place(ctx, members)
+    client, realm = _place(ctx, members)
+    ctx.server.gate.is_asked_by(client.id, network_of(ctx.ip))
     options = realm.options
     if options.get("disable_signup") or realm.kind != "database" or not realm.takes_passwords:
         raise InvalidRequest("public signup is disabled", reason="signup_disabled")
