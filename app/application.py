@@ -10,7 +10,7 @@ from werkzeug.routing import Rule
 from app import delivery, logs, settings, upkeep
 from app.context import Server, open_server
 from app.rules import files
-from app.web import BLUEPRINTS, answers, cors, lifecycle
+from app.web import BLUEPRINTS, answers, cors, lifecycle, rate
 
 
 class Address(Rule):
@@ -44,6 +44,7 @@ def create_app(server: Server | None = None) -> Flask:
     app.extensions["belay"] = server
     app.url_map.merge_slashes = False  # `//oauth/token` is no address, and no redirect
     lifecycle.install(app)
+    rate.install(app)
     cors.install(app)
     answers.install(app)
     for blueprint in BLUEPRINTS:

@@ -127,6 +127,9 @@ class Settings(BaseModel):
     api_requests_per_second: int = Field(
         50, ge=1, le=1_000_000, description="Management requests of one client on one worker, then 429."
     )
+    auth_requests_per_second: int = Field(
+        1000, ge=1, le=1_000_000, description="Other requests of one address on one worker, then 429."
+    )
     picture_url: str = Field(
         "https://s.gravatar.com/avatar/{md5}?s=480&r=pg&d=https%3A%2F%2Fcdn.auth0.com%2Favatars%2F{letters}.png",
         description="Picture of people without one, as Auth0 gives it; empty: none.",

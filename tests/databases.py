@@ -31,7 +31,8 @@ from tests.making import Cast
 
 KINDS = ("sqlite", "postgresql")
 BEGINNING = datetime(2026, 11, 1, tzinfo=UTC)  # when databases were installed: before whatever tests do
-CHEAP = {"hash_memory_kib": 8, "hash_time": 1, "insecure_test": True, "api_requests_per_second": 100_000}
+CHEAP = {"hash_memory_kib": 8, "hash_time": 1, "insecure_test": True}
+CHEAP |= {"api_requests_per_second": 100_000, "auth_requests_per_second": 1_000_000}
 # There is something to send through, and nothing sends by itself: tests read the outbox.
 GATEWAYS = {
     "sms_url": "terminal:",

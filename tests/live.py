@@ -188,6 +188,7 @@ def serving(
         "BELAY_HASH_MEMORY_KIB": "8",
         "BELAY_HASH_TIME": "1",
         "BELAY_API_REQUESTS_PER_SECOND": "100000",
+        "BELAY_AUTH_REQUESTS_PER_SECOND": "100000",
         "PORT": str(port),
         "WEB_CONCURRENCY": str(workers),
     }

@@ -16,9 +16,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from app import audit
 from app.context import Context
 from app.errors import Forbidden, NotPossible, Refusal, TemporarilyUnavailable
+from app.web import rate
 from app.web.answers import answer
 from app.web.lifecycle import context
-from app.web.management import rate, token
+from app.web.management import token
 from app.web.management.body import MISSING, check_text, read_body, read_query
 from app.web.management.parts import read_parts
 from app.web.management.problems import body_problem, query_problem
@@ -129,7 +130,7 @@ def run(found: Operation, path: Mapping[str, str]) -> Response:
     ctx = context()
     caller = token.authenticate(ctx)
     ctx.facts.client_id = caller.client_id
-    g.rate_headers = rate.count(ctx, caller.client_id)
+    g.rate_headers = rate.of_clients.count(caller.client_id, ctx.settings.api_requests_per_second, ctx.now)
     try:
         _check_scopes(found, caller)
         check_text(dict(path))
