@@ -86,7 +86,7 @@ def ask(
         return Ruled()
     told: dict[str, object] = {"ran": [script.name for script in program.scripts]}
     ctx.facts.details["rules"] = told
-    ended = runtime.run(ctx.server, program, _seen(ctx, asking, person, protocol))
+    ended = runtime.run(ctx.server, program, seen(ctx, asking, person, protocol))
     told["milliseconds"] = round(sum(float(part["milliseconds"]) for part in ended.trace), 1)
     outcome = ended.outcome
     if isinstance(outcome, Effects):
@@ -152,18 +152,18 @@ def open_config(ctx: Context, config: rules.SealedConfig) -> str:
 # --- what a rule sees ----------------------------------------------------------------------------------------------
 
 
-def _seen(ctx: Context, asking: Asking, person: Person, protocol: str) -> Seen:
+def seen(ctx: Context, asking: Asking, person: Person, protocol: str) -> Seen:
     with ctx.db.read() as conn:
         roles = [role.name for role in list_roles_of(conn, person.user.id)]
         owned = authenticators.list_authenticators(conn, person.user.id)
     factors = [a.kind for a in owned if a.confirmed_at is not None]
     is_enrolled = any(FACTORS[kind].is_challengeable for kind in factors)
-    user = seen_user(asking.realm.name, person.user, is_enrolled=is_enrolled)
+    user = _seen_user(asking.realm.name, person.user, is_enrolled=is_enrolled)
     names = (BY_KIND[kind].guardian.replace("sms", "phone") for kind in dict.fromkeys(factors))
-    return Seen(user, seen_context(ctx, asking, person, protocol, roles), tuple(names), asking.scope)
+    return Seen(user, _seen_context(ctx, asking, person, protocol, roles), tuple(names), asking.scope)
 
 
-def seen_user(connection: str, user: User, *, is_enrolled: bool) -> dict[str, Any]:
+def _seen_user(connection: str, user: User, *, is_enrolled: bool) -> dict[str, Any]:
     """As the management API shows a person; what somebody does not have is not there."""
     provider, _, own_id = user.id.partition("|")
     found: dict[str, Any] = {
@@ -192,7 +192,7 @@ def seen_user(connection: str, user: User, *, is_enrolled: bool) -> dict[str, An
     return {name: value for name, value in found.items() if value is not None}
 
 
-def seen_context(
+def _seen_context(
     ctx: Context, asking: Asking, person: Person, protocol: str, roles: list[str]
 ) -> dict[str, Any]:
     client, realm = asking.client, asking.realm

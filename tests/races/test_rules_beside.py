@@ -17,11 +17,11 @@ from tests.evidence import FULL, report, size
 from tests.live import Live, raw_request, serving
 from tests.making import MALLORY_SECRET, PASSWORD
 from tests.races.load import login, percentile
-from tests.rules.escapes import EXHAUSTING, FORGING, REACHING
+from tests.rules.escapes import ASKING, EXHAUSTING, FORGING, REACHING
 
 pytestmark = [pytest.mark.races, pytest.mark.timeout(1200)]
 
-ATTEMPTS = [*EXHAUSTING, *REACHING, *FORGING]
+ATTEMPTS = [*EXHAUSTING, *REACHING, *FORGING, *ASKING]
 FLOOR_SECONDS = 0.03  # below, a ratio measures the machine
 HARMLESS = "user.note = 'seen';"
 
