@@ -183,7 +183,7 @@ def test_valid_logins_in_parallel_wait_for_their_address_and_are_not_refused(
 
 
 def test_failures_that_were_told_stay_counted_when_workers_are_killed(proxied: Live, people: Cast) -> None:
-    throttle(proxied, 2500)
+    throttle(proxied, 10**6)  # far from any limit: what is told must be counted, however much that is
     kills, source, name = size(3, 60), "203.0.113.77", "right1@example.com"
     told: Counter[int] = Counter()
     lost = 0
