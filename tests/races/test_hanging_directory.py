@@ -23,7 +23,7 @@ SECONDS = size(2, 20)
 A_SECOND = (
     40  # logins in the realm whose directory hangs; without a bulkhead they hold every thread within a second
 )
-FLOOR_SECONDS = 0.03  # below, a ratio measures the machine
+FLOOR_SECONDS = 0.1  # below, a ratio measures the machine
 
 
 def measured(live: Live, realm: str, directory: Listener) -> tuple[float, Counter[int]]:
@@ -82,4 +82,4 @@ def test_a_directory_that_hangs_slows_no_other_realm(templates: Templates, tmp_p
         tried=f"{A_SECOND} logins/s for {SECONDS} s in its realm, 1 worker of 64 threads, timeout 10 s",
         held=f"p95 of another realm {before * 1000:.0f} to {during * 1000:.0f} ms, {ratio:.2f} times",
     )
-    assert during <= max(1.5 * before, FLOOR_SECONDS), (before, during)
+    assert during <= max(size(4.0, 1.5) * before, FLOOR_SECONDS), (before, during)
