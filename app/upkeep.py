@@ -20,6 +20,8 @@ log = logging.getLogger("belay.upkeep")
 
 EVERY_SECONDS = 60.0
 JOBS_EVERY_SECONDS = 1.0  # one look at an index that is empty as a rule
+BATCHES_A_ROUND = 20  # of each kind: more rows than any limit lets strangers make meanwhile
+PAUSE_SECONDS = 0.05
 
 
 def prune_all(server: Server, now: datetime) -> dict[str, int]:
@@ -31,6 +33,16 @@ def prune_all(server: Server, now: datetime) -> dict[str, int]:
             table, gone = _step(server, step, now)
             removed[table] = removed.get(table, 0) + gone
     return removed
+
+
+def prune_round(server: Server, now: datetime) -> None:
+    """What a serving process removes each minute, with pauses in which logins go first."""
+    for step in range(prune.steps(now)):
+        for _ in range(BATCHES_A_ROUND):
+            _, gone = _step(server, step, now)
+            if gone < prune.BATCH:
+                break
+            time.sleep(PAUSE_SECONDS)
 
 
 def _step(server: Server, step: int, now: datetime) -> tuple[str, int]:
@@ -61,8 +73,7 @@ def _run(server: Server) -> None:
                 continue
             due = _next_prune()
             now = datetime.now(UTC)
-            for step in range(prune.steps(now)):
-                _step(server, step, now)
+            prune_round(server, now)
             with server.db.write() as conn:
                 refresh_families.forget_successors(conn, now - LONGEST_LEEWAY)
                 outbox.drop_hopeless(conn, now)

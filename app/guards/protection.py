@@ -45,6 +45,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 LOGIN_LIMIT = {"burst": 20, "per_minute": 10}  # Auth0's figures; `login_limit` is our extension
+# Our extension, too: `passkey_limit` of the throttling.
+PASSKEY_LIMIT = {
+    "per_address": {"burst": 100, "per_minute": 60},
+    "per_client": {"burst": 600, "per_minute": 600},
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,14 @@ class Throttling:
 
 
 @dataclass(frozen=True)
+class PasskeyLimits:
+    """Of the questions that strangers are asked for a passkey."""
+
+    per_address: Rate
+    per_client: Rate
+
+
+@dataclass(frozen=True)
 class Breaches:
     is_enabled: bool
     blocks: dict[str, bool]
@@ -87,6 +100,7 @@ class Breaches:
 class Protection:
     brute_force: BruteForce
     throttling: Throttling
+    passkeys: PasskeyLimits
     breaches: Breaches
     allowed: Networks
 
@@ -100,6 +114,7 @@ def get_protection(conn: Connection) -> Protection:
     limit, stages = LOGIN_LIMIT | (failures.get("login_limit") or {}), addresses["stage"]
     allowed = [*(failures["allowlist"] or []), *(addresses["allowlist"] or [])]
     leak_stages = leaks["stage"]
+    asks = addresses.get("passkey_limit") or {}
     return Protection(
         BruteForce(
             is_enabled=failures["enabled"],
@@ -107,13 +122,16 @@ def get_protection(conn: Connection) -> Protection:
             notifies="user_notification" in failures["shields"],
             is_per_address=failures["mode"] != "count_per_identifier",
             cap=failures["max_attempts"],
-            logins=Rate(limit["burst"], 60 / limit["per_minute"]),
+            logins=_per_minute(limit),
         ),
         Throttling(
             is_enabled=addresses["enabled"],
             blocks="block" in addresses["shields"],
             logins=_rate(stages, LOGIN_STAGE),
             signups=_rate(stages, SIGNUP_STAGE),
+        ),
+        PasskeyLimits(
+            **{name: _per_minute(usual | (asks.get(name) or {})) for name, usual in PASSKEY_LIMIT.items()}
         ),
         Breaches(
             is_enabled=leaks["enabled"],
@@ -133,6 +151,10 @@ def _read(conn: Connection, name: str) -> dict[str, Any]:
     written = find_document(conn, name)
     content = written.content if written is not None and isinstance(written.content, dict) else {}
     return DEFAULTS[name] | {member: value for member, value in content.items() if value is not None}
+
+
+def _per_minute(limit: dict[str, Any]) -> Rate:
+    return Rate(limit["burst"], 60 / limit["per_minute"])
 
 
 def _rate(stages: dict[str, Any], stage: str) -> Rate:

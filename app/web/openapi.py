@@ -287,7 +287,7 @@ def _paths() -> Schema:
             "post": _operation(
                 "Ask for a passkey, the answer to which opens a login",
                 _ok("What to hand to the browser.", JSON_OBJECT),
-                (400, 403, 413, 503),
+                (400, 403, 413, 429, 503),
                 body=_object({"client_id": TEXT, "realm": TEXT}, ["client_id"]),
             )
         },

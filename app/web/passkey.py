@@ -8,7 +8,7 @@ from app.errors import InvalidRequest, NotPossible, TooManyAttempts, Unauthorize
 from app.grants import passkey
 from app.grants.dispatch import record_refusal, text_member
 from app.grants.password import NO_DEFAULT_DIRECTORY, REALM_DISABLED, UNKNOWN_REALM
-from app.guards import ip_throttle
+from app.guards import ip_throttle, passkey_asks
 from app.store import clients, realms
 from app.store.clients import Client
 from app.store.realms import Realm
@@ -48,6 +48,7 @@ def _place(ctx: Context, members: dict[str, object]) -> tuple[Client, Realm]:
 def challenge() -> Response:
     ctx, members = context(), read_members()
     client, realm = _place(ctx, members)
+    passkey_asks.before(ctx, client)
     return answer(passkeys.begin_login(ctx, client, realm))
 
 
@@ -66,6 +67,7 @@ def register() -> Response:
         new = accounts.new_user(realm, ctx.now, user_metadata=metadata, **profile)
     except NotPossible as refusal:
         raise InvalidRequest(refusal.description, reason="cannot_be") from None
+    passkey_asks.before(ctx, client)
     try:
         ip_throttle.before_signup(ctx)
     except TooManyAttempts as refusal:

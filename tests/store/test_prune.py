@@ -18,6 +18,7 @@ from app.store.base import metadata
 from app.store.clients import client_assertions
 from app.store.events import events
 from app.store.opaque_tokens import opaque_tokens
+from app.store.passkeys import passkey_challenges
 from app.store.prune import BATCH, KEPT_FOR
 from app.store.refresh_families import refresh_families
 from app.store.transactions import transactions
@@ -150,6 +151,26 @@ def test_a_transaction_and_a_token_are_told_expired_for_a_day(server: Server, ca
     assert keys_left(server, transactions) == {"used", "expired"}
     assert keys_left(server, opaque_tokens) == {"expired"}
     assert keys_left(server, client_assertions) == {"seen"}
+
+
+def test_what_strangers_were_asked_is_gone_with_the_next_round_however_much_it_is(
+    server: Server, cast: Cast
+) -> None:
+    asked = {
+        "client_id": cast.app.id,
+        "realm_id": cast.staff.id,
+        "ceremony": "webauthn.get",
+        "challenge": "c",
+        "rp_id": "example.com",
+        "verification": "preferred",
+        "person": {},
+        "expires_at": NOON - SECOND,
+        "used_at": None,
+    }
+    rows = [asked | {"handle_digest": f"{number}"} for number in range(4 * BATCH)]
+    add(server, passkey_challenges, [*rows, asked | {"handle_digest": "open", "expires_at": NOON + SECOND}])
+    upkeep.prune_round(server, NOON)
+    assert keys_left(server, passkey_challenges) == {"open"}
 
 
 def test_a_lock_stays_for_its_thirty_days(server: Server, cast: Cast) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from app.guards.protection import BREACHES, BRUTE_FORCE, DEFAULTS, LOGIN_LIMIT, THROTTLING
+from app.guards.protection import BREACHES, BRUTE_FORCE, DEFAULTS, LOGIN_LIMIT, PASSKEY_LIMIT, THROTTLING
 from app.web.management.operation import Operation
 from app.web.management.schema import Body, Lenient
 from app.web.management.setting import Setting, operations_of
@@ -57,11 +57,29 @@ class ThrottleStages(Body):
     pre_custom_token_exchange: SignupStage | None = Field(None, alias="pre-custom-token-exchange")
 
 
+class PasskeysOfAddress(Body):
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = PASSKEY_LIMIT["per_address"]["burst"]
+    per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = PASSKEY_LIMIT["per_address"]["per_minute"]
+
+
+class PasskeysOfClient(Body):
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = PASSKEY_LIMIT["per_client"]["burst"]
+    per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = PASSKEY_LIMIT["per_client"]["per_minute"]
+
+
+class PasskeyLimit(Body):
+    """Questions that strangers are asked for a passkey: our extension, shown where it was set."""
+
+    per_address: PasskeysOfAddress | None = None
+    per_client: PasskeysOfClient | None = None
+
+
 class Throttling(Body):
     enabled: bool | None = None
     shields: list[Literal["block", "admin_notification"]] | None = None
     allowlist: Networks | None = None
     stage: ThrottleStages | None = None
+    passkey_limit: PasskeyLimit | None = None
 
 
 class BreachStage(Lenient):

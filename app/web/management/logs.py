@@ -41,6 +41,7 @@ DESCRIPTIONS = {
     "sui": "User imported",
     "fui": "User not imported",
     "ublkdu": "Login block removed",
+    "api_limit": "Too many requests",
     "limit_wc": "Blocked after wrong passwords",
     "limit_mu": "Address blocked after failures",
     "limit_sul": "Too many logins of one user from one address",
