@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.asking import Asking, Person, name_in, permitted, standing_of
+from app.asking import Asking, Person, is_opened_by_passkey, name_in, permitted, standing_of
 from app.context import Context
 from app.policy import Allow, Decision, Standing, decide, grace_of
 from app.policy_terms import moment_text
@@ -78,8 +78,8 @@ def explain(ctx: Context, conn: Connection, realm: Realm, user: User, question: 
     return told
 
 
-def note(ctx: Context, asking: Asking, standing: Standing, decision: Decision) -> None:
-    """What the event of this step will tell of the policy."""
+def note(ctx: Context, asking: Asking, person: Person, standing: Standing, decision: Decision) -> None:
+    """What the event of this step will tell of the policy, and of a passkey that opened the login."""
     policy = asking.policy
     told: dict[str, object] = {
         "connection_id": asking.realm.id,
@@ -95,7 +95,13 @@ def note(ctx: Context, asking: Asking, standing: Standing, decision: Decision) -
     if standing.risk is not None:
         told["signals"] = list(standing.risk.reasons)
     ctx.facts.details["mfa_policy"] = told
+    if is_opened_by_passkey(person.methods):
+        ctx.facts.details["first_factor"] = person.methods[0][0]
+        ctx.facts.success_event = AFTER_PASSKEY.get(ctx.facts.success_event, ctx.facts.success_event)
 
+
+# Auth0 has codes of their own for second factors after a passkey, and for their failures it has none.
+AFTER_PASSKEY = {"seotpft": "sepkotpft", "seoobft": "sepkoobft", "sercft": "sepkrcft"}
 
 # Why somebody was let in without a factor that was owed or might have been: worth a word in the log.
 _WAIVERS = ("report_only", "in_grace", "break_glass", "exempt_", "waived_by_rule", "trusted_network")

@@ -144,7 +144,7 @@ def finish(
     standing = replace(standing, wish=ruled.wish)
     asking = replace(asking, demanded=ruled.wish.kinds if ruled.wish else ())
     decision = decide(standing)
-    note(ctx, asking, standing, decision)
+    note(ctx, asking, person, standing, decision)
     match decision:
         case Deny(reason):
             guess = redeemed.guess if redeemed is not None else None

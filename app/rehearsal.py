@@ -29,12 +29,12 @@ from app.store.realms import Realm
 from app.store.tenant import get_tenant
 from app.store.users import User
 from app.tokens import audience
-from app.tokens.methods import PASSWORD
+from app.tokens.methods import FIRST_FACTORS, PASSWORD
 
 PAGE = 1000
 MOST_DAYS = 90
 NAMED = 100  # people locked out are named up to here
-LOGINS = ("s", "sepft", "mfar")  # a right password: tokens, or a factor asked for
+LOGINS = ("s", "sepft", "mfar")  # a right password or passkey: tokens, or a factor asked for
 MESSAGES = ("phone", "email")
 
 
@@ -124,7 +124,9 @@ def _look_at(
     tenant = ctx.look_up(conn, get_tenant)
     asking = permitted(conn, Asking(client or NOBODY, realm, True, tenant, target, (), None, ()), user)
     asking = replace(asking, history=tuple(seen for seen in asking.history if seen.at < event.at))
-    person = Person(replace(user, is_blocked=False), owned, ((PASSWORD, int(event.at.timestamp())),))
+    person = Person(
+        replace(user, is_blocked=False), owned, ((_first_factor(event), int(event.at.timestamp())),)
+    )
     decision = decide(standing_of(then, asking, person))
     word = _outcome(decision)
     found.logins += 1
@@ -136,6 +138,11 @@ def _look_at(
         found.challenged.add(user.id)
         kinds = decision.kinds if isinstance(decision, Challenge) else ()
         found.messages += bool(kinds) and all(kind in (*MESSAGES, "recovery-code") for kind in kinds)
+
+
+def _first_factor(event: Event) -> str:
+    found = event.details.get("first_factor")
+    return found if isinstance(found, str) and found in FIRST_FACTORS else PASSWORD
 
 
 def _outcome(decision: Decision) -> str:

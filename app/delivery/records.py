@@ -29,7 +29,9 @@ CATEGORIES = {
         "auth.silent_auth.fail": "fsa",
         "auth.silent_auth.success": "ssa",
         "auth.token_exchange.fail": "feacft feccft fede feoobft feotpft fepft fercft ferrt fertft fewebauthnft",
-        "auth.token_exchange.success": "seacft seccft sede seoobft seotpft sepft sercft sertft sewebauthnft",
+        "auth.token_exchange.success": (
+            "seacft seccft sede seoobft seotpft sepft sepkoobft sepkotpft sepkrcft sercft sertft sewebauthnft"
+        ),
         "management.fail": "fapi",
         "management.success": "sapi mgmt_api_read",
         "system.notification": (

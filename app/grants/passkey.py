@@ -60,6 +60,6 @@ GRANT = Grant(
         Param("audience"),
     ),
     handle,
-    "sepkft",
-    "fepkft",
+    "s",
+    "f",
 )

@@ -42,7 +42,7 @@ def handle(ctx: Context, request: TokenRequest) -> TokenSet:
     ruled = ruling.ask(ctx, rules, narrowed, person, standing, ruling.REFRESH_PROTOCOL)
     standing = replace(standing, wish=ruled.wish)
     decision = decide(standing)
-    note(ctx, asking, standing, decision)
+    note(ctx, asking, person, standing, decision)
     match decision:
         case Deny("user_blocked"):
             raise Unauthorized("user is blocked", reason="user_blocked", status=403)

@@ -194,5 +194,8 @@ def count_active_users(conn: Connection, since: datetime) -> int:
     return int(conn.execute(select(func.count(events.c.user_id.distinct())).where(active)).scalar_one())
 
 
-LOGIN_TYPES = ("s", "sepft", "seotpft", "seoobft", "sercft", "sewebauthnft")
+LOGIN_TYPES = (
+    *("s", "sepft", "seotpft", "seoobft", "sercft", "sewebauthnft"),
+    *("sepkotpft", "sepkoobft", "sepkrcft"),
+)
 COUNTED_TYPES = (*LOGIN_TYPES, "ss", "pwd_leak", "signup_pwd_leak")

@@ -1,20 +1,23 @@
 """A login, and an account, that a passkey opens; and what its answers are refused for."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import jwt
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from app import accounts
+from app import accounts, rehearsal
 from app.accounts import factors
+from app.accounts.policies import terms_of
 from app.context import Context
-from app.store import passkeys, realms, users
+from app.store import events, passkeys, realms, users
 from app.store.realms import Realm
 from tests import making
 from tests.making import Cast
 from tests.security_key import UP, UV, Json, SecurityKey
-from tests.wire import APP, Wire, refused
+from tests.wire import APP, Wire, code_of, refused
 
 GRANT = "urn:okta:params:oauth:grant-type:webauthn"
 INVALID = (403, "invalid_grant", "Invalid authn_response.")
@@ -55,7 +58,11 @@ def used(wire: Wire, key: SecurityKey, **how: Any) -> Any:
 
 
 def claims_of(answer: Any) -> Json:
-    return dict(jwt.decode(answer.json["id_token"], options={"verify_signature": False}))
+    return claims_of_token(answer.json["id_token"])
+
+
+def claims_of_token(token: str) -> Json:
+    return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
 def test_a_passkey_makes_an_account_and_opens_it_again(wire: Wire, cast: Cast) -> None:
@@ -68,7 +75,7 @@ def test_a_passkey_makes_an_account_and_opens_it_again(wire: Wire, cast: Cast) -
     assert first["sub"] == again["sub"]
     assert again["amr"] == ["hwk", "user"] and "acr" not in again
     types = [event.type for event in wire.events()]
-    assert {"ss", "sepkft"} <= set(types)
+    assert types[-3:] == ["ss", "s", "s"]
 
 
 def test_nobody_is_told_by_a_registration_who_is_there(wire: Wire, cast: Cast) -> None:
@@ -96,6 +103,55 @@ def test_a_second_factor_is_owed_unless_the_policy_takes_the_passkey_for_both(
         assert answer.json["mfa_token"]
 
 
+def test_a_second_factor_after_a_passkey_has_a_code_of_its_own_in_the_log(wire: Wire, cast: Cast) -> None:
+    making.set_mode(wire.server, cast.staff, "when_enrolled")
+    key, answer = register(wire)
+    with wire.server.db.read() as conn:
+        user = users.find_user(conn, claims_of(answer)["sub"])
+    assert user is not None
+    secret, code = making.enroll_totp(wire.server, user), making.give_recovery_code(wire.server, user)
+    device = making.enroll_phone(wire.server, user)
+
+    def owed() -> str:
+        answer = used(wire, key)
+        refused(answer, 403, "mfa_required")
+        assert answer.json is not None
+        return str(answer.json["mfa_token"])
+
+    refused(wire.otp(owed(), "000000"), 403, "invalid_grant")
+    tokens = wire.ok(wire.otp(owed(), code_of(secret)))
+    assert claims_of_token(tokens["id_token"])["amr"] == ["hwk", "user", "otp", "mfa"]
+    wire.ok(wire.recovery(owed(), code))
+    token = owed()
+    asked = wire.ok(wire.challenge(token, challenge_type="oob", authenticator_id=device))
+    wire.ok(wire.oob(token, asked["oob_code"], binding_code=wire.newest_code()))
+    told = [event for event in wire.events() if event.type not in ("ss", "s", "gd_start_auth")]
+    ways = ["feotpft", "sepkotpft", "sepkrcft", "sepkoobft"]
+    assert [event.type for event in told] == [type for way in ways for type in ("mfar", way)]
+    firsts = {event.details.get("first_factor") for event in told if event.type != "feotpft"}
+    assert firsts == {"verified_passkey"}
+    wire.ok(wire.otp(wire.mfa_token(), code_of(cast.alice_totp)))
+    assert wire.events()[-1].type == "seotpft", "a password's login is told as ever"
+
+
+def test_a_login_by_passkey_counts_as_one_and_is_rehearsed_as_one(
+    wire: Wire, cast: Cast, ctx: Context
+) -> None:
+    key, answer = register(wire)
+    wire.ok(used(wire, key))
+    user_id = claims_of(answer)["sub"]
+    with wire.server.db.read() as conn:
+        assert [event.type for event in events.list_logins_of(conn, user_id, 9)] == ["s", "s"]
+        assert events.count_active_users(conn, ctx.now - timedelta(days=9999)) == 1
+        realm = realms.find_realm(conn, cast.staff.id)
+    assert realm is not None
+    ctx = replace(ctx, now=making.now())
+    for satisfies, word in ((True, "allow"), (False, "enroll")):
+        terms = terms_of({"mode": "always", "factors": {"passkey_satisfies": satisfies}})
+        told = rehearsal.rehearse(ctx, realm, terms, 1)
+        assert (told["logins"], told[word]) == (2, 2), told
+
+
 CHANGED: dict[str, Json] = {
     "a page of somebody else": {"client": lambda c: c | {"origin": "https://evil.example"}},
     "another challenge": {"client": lambda c: c | {"challenge": "A" * 43}},
@@ -115,6 +171,7 @@ CHANGED: dict[str, Json] = {
 def test_an_answer_is_refused_in_the_same_words(wire: Wire, cast: Cast, name: str) -> None:
     key, _ = register(wire)
     refused(used(wire, key, **CHANGED[name]), *INVALID)
+    assert wire.events()[-1].type == "f"
     assert wire.ok(used(wire, key))
 
 
