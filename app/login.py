@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from app import accounts, audit, mfa, ruling
 from app.accounts import proving
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
+from app.channels import alerts
 from app.context import Context
 from app.directories import DIRECTORIES
 from app.errors import (
@@ -29,7 +30,7 @@ from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
 from app.passwords import FORM
-from app.policy import Allow, Challenge, Deny, Enroll, after, decide, may_enroll
+from app.policy import EXEMPTED, Allow, Challenge, Deny, Enroll, after, decide, may_enroll
 from app.policy_terms import Counted
 from app.settling import Opened, Redeemed, denial, last_transaction, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
@@ -189,6 +190,8 @@ def finish(
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))
             password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
+            if waiver(decision) in EXEMPTED:
+                alerts.tell(conn, ctx, asking.realm.id, "exemption_used", person.user.id)
     except _Recount as found:
         again = replace(person, user=found.user)
         return finish(
@@ -241,8 +244,10 @@ def _count(conn: Connection, ctx: Context, asking: Asking, person: Person, decis
         raise _Recount(replace(person.user, mfa_counts=now_there))
     counted = after(now_there, decision.spends, ctx.now)
     users.update_user(conn, person.user.id, mfa_counts=counted)
-    if decision.spends == "break_glass" and asking.policy.terms.break_glass.alert:
-        audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
+    if decision.spends == "break_glass":
+        if asking.policy.terms.break_glass.alert:
+            audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
+        alerts.tell(conn, ctx, asking.realm.id, "break_glass", person.user.id)
 
 
 def demand_factor(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import audit
 from app.asking import Person
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context
 from app.directories.directory import ACCOUNT_REASONS, PASSWORD_REASONS
 from app.errors import AccessDenied, InvalidGrant, Refusal, TemporarilyUnavailable, Unauthorized
@@ -109,6 +109,7 @@ def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) 
         if person.user.mfa_counts is not None:
             users.note_reset(conn, person.user.id, None)
         notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
+        alerts.count_enrollment(conn, ctx, person.user.realm_id, person.user.id)
     if proof.new_recovery_code is not None:
         notices.put(conn, ctx, person.user, "recovery_code_used")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context
 from app.errors import InvalidRequest, limit_headers
 from app.store import attempts, authenticators, buckets
@@ -71,6 +71,7 @@ def _tell(conn: Connection, ctx: Context, user_id: str) -> None:
         if user is not None:
             with suppress(IntegrityError), conn.begin_nested():  # nobody is told who was deleted meanwhile
                 notices.put(conn, ctx, user, "factor_guessed")
+                alerts.tell(conn, ctx, user.realm_id, "otp_guessing", user_id)
 
 
 def failed(conn: Connection, ctx: Context, guess: Guess) -> None:
