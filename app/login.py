@@ -104,10 +104,15 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
         rules = ruling.in_force(ctx, conn)
         asking = permitted(conn, asking, user)
 
-    candidates = mfa.candidates(transaction, owned, factor.kind, challenge)
+    candidates = mfa.candidates(transaction, user, owned, factor, challenge)
     answer = Answer(given.members, challenge, client)
     guess = second_factor.before(
-        ctx, user.id, candidates, event=factor.limit_event, is_counted=factor.is_guessable
+        ctx,
+        user.id,
+        candidates,
+        event=factor.limit_event,
+        is_counted=factor.is_guessable,
+        are_kept=factor.is_kept,
     )
     proof = proving.prove(ctx, factor, guess, answer)
     if isinstance(proof, str):
@@ -265,7 +270,6 @@ def demand_factor(
 
     Raises MfaRequired.
     """
-    is_enrolled = isinstance(owed, Challenge)
     transaction, token = mfa_token.new_transaction(
         ctx,
         user=person.user,
@@ -277,18 +281,15 @@ def demand_factor(
         methods=person.methods,
         demanded=asking.demanded,
     )
+    reason, requirements = mfa.requirements(ctx, asking.policy, person, owed)
     extras: dict[str, object] = {"mfa_token": token}
-    if isinstance(owed, Enroll):
-        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx, owed.kinds)}
-    elif found := mfa.challengeable_types(asking.policy, person.owned, owed.kinds):
-        extras["mfa_requirements"] = {"challenge": found}
+    if requirements:
+        extras["mfa_requirements"] = requirements
     if redeemed is not None and redeemed.proof.new_recovery_code:
         extras["recovery_code"] = (
             redeemed.proof.new_recovery_code
         )  # the old one is gone, and this is told once
-    refusal = MfaRequired(
-        reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
-    )
+    refusal = MfaRequired(reason=reason, event="mfar", extras=extras)
     lost = _lost_first_step(opened)
     with last_transaction(
         ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed, opened=opened

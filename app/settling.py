@@ -15,7 +15,7 @@ from app.channels import alerts, notices
 from app.context import Context
 from app.directories.directory import ACCOUNT_REASONS, PASSWORD_REASONS
 from app.errors import AccessDenied, InvalidGrant, Refusal, TemporarilyUnavailable, Unauthorized
-from app.factors import FACTORS
+from app.factors import ANSWERABLE, FACTORS
 from app.factors.factor import Proof
 from app.guards import password_attempt, second_factor
 from app.guards.password_attempt import Attempt
@@ -94,7 +94,7 @@ def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) 
     """The transaction and the proof, both or neither. Raises Lost."""
     proof = redeemed.proof
     device = proof.authenticator
-    wrong_answer = FACTORS[device.kind].wrong_answer
+    wrong_answer = ANSWERABLE[device.kind].wrong_answer
     is_first_use = device.confirmed_at is None
     if is_first_use and _was_enrolled_meanwhile(conn, person):
         raise Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))

@@ -161,8 +161,6 @@ def _check(conn: Connection, ctx: Context, realm: Realm, terms: Terms) -> None:
     """What a schema cannot say. Raises NotPossible."""
     if terms.blind:
         raise NotPossible("This server cannot hide whether a password was right yet.")
-    if terms.enrollment.proof == "verified_contact":
-        raise NotPossible("This server cannot ask for a proof of contact before an enrolment yet.")
     grace = terms.enrollment.grace
     if grace.type == "until" and grace.until is None:
         raise NotPossible("A grace until a date needs the date, in enrollment.grace.until.")
