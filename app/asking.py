@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app.context import Context
+from app.factors.contact import contacts_of
 from app.factors.vocabulary import policy_name
 from app.policy import Policy, Risk, Seen, Standing, Wish, policy_of, risk_of
 from app.policy_terms import Counted
@@ -18,7 +19,7 @@ from app.store.tickets import ACCESS_PASS, Ticket
 from app.store.users import User
 from app.tokens import audience
 from app.tokens.audience import Audience
-from app.tokens.methods import FIRST_FACTORS, PASSKEY, TRAITS, VERIFIED_PASSKEY, Methods
+from app.tokens.methods import FIRST_FACTORS, NO_FACTORS, PASSKEY, VERIFIED_PASSKEY, Methods, has_contact
 from app.tokens.mfa_token import Open
 from app.tokens.scope import OIDC_SCOPES, still_granted
 
@@ -143,6 +144,8 @@ def standing_of(
         ip=ctx.ip,
         counted=user.mfa_counts or Counted(),
         risk=_risk(ctx, asking, user, confirmed),
+        contacts=tuple(a.kind for a in contacts_of(user)),
+        has_proven_contact=has_contact(person.methods) and not is_refresh,
         has_access_pass=any(is_good(ctx, found, asking.transaction_id) for found in asking.passes),
         wish=Wish("demand", asking.demanded) if asking.demanded else None,
     )
@@ -177,9 +180,10 @@ def _proven(
     ctx: Context, policy: Policy, person: Person, proving: Authenticator | None, *, is_refresh: bool
 ) -> tuple[str, ...]:
     """The second factors of this login. Those of a refreshed one count while they are young enough."""
-    earlier = [(name, at) for name, at in person.methods if name not in FIRST_FACTORS and name not in TRAITS]
+    none = (*FIRST_FACTORS, *NO_FACTORS)
+    earlier = [(name, at) for name, at in person.methods if name not in none]
     last: list[str] = []
-    if proving is not None:
+    if proving is not None and proving.kind not in none:
         earlier = [(name, at) for name, at in earlier if name != proving.kind]
         last = [name_in(policy, proving)]
     oldest = _oldest(ctx, policy, is_refresh=is_refresh)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from app import accounts, audit, mfa, ruling
 from app.accounts import proving
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
+from app.channels import alerts
 from app.context import Context
 from app.directories import DIRECTORIES
 from app.errors import (
@@ -29,7 +30,7 @@ from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
 from app.passwords import FORM
-from app.policy import Allow, Challenge, Deny, Enroll, after, decide, may_enroll
+from app.policy import EXEMPTED, Allow, Challenge, Deny, Enroll, after, decide, may_enroll
 from app.policy_terms import Counted
 from app.settling import Opened, Redeemed, denial, last_transaction, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
@@ -103,10 +104,15 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
         rules = ruling.in_force(ctx, conn)
         asking = permitted(conn, asking, user)
 
-    candidates = mfa.candidates(transaction, owned, factor.kind, challenge)
+    candidates = mfa.candidates(transaction, user, owned, factor, challenge)
     answer = Answer(given.members, challenge, client)
     guess = second_factor.before(
-        ctx, user.id, candidates, event=factor.limit_event, is_counted=factor.is_guessable
+        ctx,
+        user.id,
+        candidates,
+        event=factor.limit_event,
+        is_counted=factor.is_guessable,
+        are_kept=factor.is_kept,
     )
     proof = proving.prove(ctx, factor, guess, answer)
     if isinstance(proof, str):
@@ -189,6 +195,8 @@ def finish(
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))
             password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
+            if waiver(decision) in EXEMPTED:
+                alerts.tell(conn, ctx, asking.realm.id, "exemption_used", person.user.id)
     except _Recount as found:
         again = replace(person, user=found.user)
         return finish(
@@ -241,8 +249,10 @@ def _count(conn: Connection, ctx: Context, asking: Asking, person: Person, decis
         raise _Recount(replace(person.user, mfa_counts=now_there))
     counted = after(now_there, decision.spends, ctx.now)
     users.update_user(conn, person.user.id, mfa_counts=counted)
-    if decision.spends == "break_glass" and asking.policy.terms.break_glass.alert:
-        audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
+    if decision.spends == "break_glass":
+        if asking.policy.terms.break_glass.alert:
+            audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
+        alerts.tell(conn, ctx, asking.realm.id, "break_glass", person.user.id)
 
 
 def demand_factor(
@@ -260,7 +270,6 @@ def demand_factor(
 
     Raises MfaRequired.
     """
-    is_enrolled = isinstance(owed, Challenge)
     transaction, token = mfa_token.new_transaction(
         ctx,
         user=person.user,
@@ -272,18 +281,15 @@ def demand_factor(
         methods=person.methods,
         demanded=asking.demanded,
     )
+    reason, requirements = mfa.requirements(ctx, asking.policy, person, owed)
     extras: dict[str, object] = {"mfa_token": token}
-    if isinstance(owed, Enroll):
-        extras["mfa_requirements"] = {"enroll": mfa.enrollable_types(ctx, owed.kinds)}
-    elif found := mfa.challengeable_types(asking.policy, person.owned, owed.kinds):
-        extras["mfa_requirements"] = {"challenge": found}
+    if requirements:
+        extras["mfa_requirements"] = requirements
     if redeemed is not None and redeemed.proof.new_recovery_code:
         extras["recovery_code"] = (
             redeemed.proof.new_recovery_code
         )  # the old one is gone, and this is told once
-    refusal = MfaRequired(
-        reason="factor_owed" if is_enrolled else "enrollment_owed", event="mfar", extras=extras
-    )
+    refusal = MfaRequired(reason=reason, event="mfar", extras=extras)
     lost = _lost_first_step(opened)
     with last_transaction(
         ctx, person, lost, completes=False, attempt=attempt, redeemed=redeemed, opened=opened

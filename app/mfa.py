@@ -24,11 +24,12 @@ from app.errors import (
     TemporarilyUnavailable,
 )
 from app.errors import UnsupportedChallengeType as Unsupported
-from app.factors import FACTORS, vocabulary
+from app.factors import ANSWERABLE, FACTORS, vocabulary
+from app.factors.contact import asked_at, contacts_of
 from app.factors.factor import Begun, Challenging, Factor, demands_of, is_of
 from app.factors.vocabulary import policy_name
 from app.policy import Challenge as Owed
-from app.policy import Policy, decide
+from app.policy import Enroll, Policy, decide
 from app.store import authenticators, challenges, clients, realms, users
 from app.store.authenticators import Authenticator
 from app.store.challenges import Challenge
@@ -50,6 +51,18 @@ EXPIRED_HANDLE = "{name} is expired"
 UNKNOWN_AUTHENTICATOR = "The authenticator_id does not belong to an active authenticator of the user."
 
 
+def requirements(
+    ctx: Context, policy: Policy, person: Person, owed: Owed | Enroll
+) -> tuple[str, dict[str, object]]:
+    """What a login still asks for, in a word for the log, and `mfa_requirements`: empty where any factor will do."""
+    if isinstance(owed, Enroll) and owed.by_contact:
+        return "contact_owed", {"challenge": contact_types(person.user)}
+    if isinstance(owed, Enroll):
+        return "enrollment_owed", {"enroll": enrollable_types(ctx, owed.kinds)}
+    found = challengeable_types(policy, person.owned, owed.kinds)
+    return "factor_owed", {"challenge": found} if found else {}
+
+
 def enrollable_types(ctx: Context, allowed: tuple[str, ...]) -> list[dict[str, str]]:
     """`mfa_requirements.enroll`: what a person without a factor may begin with, of what the policy allows."""
     with ctx.db.read() as conn:
@@ -69,6 +82,15 @@ def challengeable_types(
     fitting = [FACTORS[a.kind] for a in active if name_in(policy, a) in kinds]
     if len(fitting) == len(active):
         return []
+    return _types(fitting)
+
+
+def contact_types(user: User) -> list[dict[str, str]]:
+    """The same, for the contacts that may be proven before anything is enrolled."""
+    return _types([ANSWERABLE[contact.kind] for contact in contacts_of(user)])
+
+
+def _types(fitting: list[Factor]) -> list[dict[str, str]]:
     types = dict.fromkeys(factor.type for factor in fitting)
     if any(factor.oob_channel for factor in fitting):
         types["oob"] = None  # nextjs-auth0 compares with this word alone
@@ -120,14 +142,14 @@ def answered(ctx: Context, conn: Connection, opened: Open, given: Given) -> tupl
     if given.kind:
         return FACTORS[given.kind], None
     found = challenges.find_challenge(conn, digest(given.handle))
-    if found is None or found.kind not in FACTORS or found.state in ("used", "void"):
+    if found is None or found.kind not in ANSWERABLE or found.state in ("used", "void"):
         reason = f"challenge_{found.state}" if found else "unknown_challenge"
         raise InvalidGrant(MALFORMED_HANDLE.format(name=given.name), reason=reason)
     if found.transaction_id != opened.id or found.user_id != opened.user_id:
         raise InvalidGrant(OTHER_TRANSACTION.format(name=given.name), reason="foreign_challenge")
     if found.expires_at <= ctx.now:
         raise ExpiredToken(EXPIRED_HANDLE.format(name=given.name), reason="challenge_expired")
-    return FACTORS[found.kind], found
+    return ANSWERABLE[found.kind], found
 
 
 def _may_confirm(opened: Open, owned: tuple[Authenticator, ...]) -> bool:
@@ -139,10 +161,19 @@ def _may_confirm(opened: Open, owned: tuple[Authenticator, ...]) -> bool:
 
 
 def candidates(
-    opened: Open, owned: tuple[Authenticator, ...], kind: str, challenge: Challenge | None = None
+    opened: Open,
+    user: User,
+    owned: tuple[Authenticator, ...],
+    factor: Factor,
+    challenge: Challenge | None = None,
 ) -> list[Authenticator]:
-    """The authenticators that an answer of this kind may prove. Raises UnsupportedChallengeType."""
-    of_kind = [a for a in owned if FACTORS[kind].is_kin(FACTORS[a.kind])]
+    """The authenticators that an answer for this factor may prove. Raises UnsupportedChallengeType, InvalidGrant."""
+    kind = factor.kind
+    if not factor.is_kept:
+        if contacts := asked_at(user, challenge):
+            return contacts
+        raise InvalidGrant(MALFORMED_HANDLE.format(name="oob_code"), reason="contact_changed")
+    of_kind = [a for a in owned if factor.is_kin(FACTORS[a.kind])]
     active = [a for a in of_kind if a.is_active]
     if kind != "recovery_code" and _may_confirm(opened, owned):
         active += [a for a in of_kind if a.confirmed_at is None and a.transaction_id == opened.id]
@@ -177,10 +208,12 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
         asking = asking_of(ctx, conn, opened, holder[0])
         owed = decide(standing_of(ctx, asking, Person(holder[0], owned, opened.methods)))
         asked_for = owned
-        if isinstance(owed, Owed):
+        if isinstance(owed, Enroll) and owed.by_contact:
+            asked_for = contacts_of(holder[0])
+        elif isinstance(owed, Owed):
             asked_for = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
         devices = _choose(opened, asked_for, wanted)
-        factor = FACTORS[devices[0].kind]
+        factor = ANSWERABLE[devices[0].kind]
         ctx.facts.factor = factor.kind
         begun = begin(ctx, conn, factor, devices, opened, holder, client)
     with ctx.db.write() as conn:
@@ -195,7 +228,7 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
 
 def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> tuple[Authenticator, ...]:
     """The devices that may answer, the newest first. Raises UnsupportedChallengeType, InvalidGrant."""
-    usable = [a for a in owned if a.is_active and FACTORS[a.kind].is_challengeable]
+    usable = [a for a in owned if a.is_active and ANSWERABLE[a.kind].is_challengeable]
     if wanted.authenticator_id is not None and _may_confirm(opened, owned):
         usable += [a for a in owned if a.confirmed_at is None and a.transaction_id == opened.id]
     if not usable:
@@ -205,14 +238,14 @@ def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> t
         if not usable:
             raise InvalidGrant(UNKNOWN_AUTHENTICATOR, reason="unknown_authenticator")
     channels = (wanted.oob_channel,) if wanted.oob_channel else ()
-    fitting = [a for a in usable if is_of(FACTORS[a.kind], wanted.wire_types, channels)]
+    fitting = [a for a in usable if is_of(ANSWERABLE[a.kind], wanted.wire_types, channels)]
     if not fitting:
-        has = " ".join(sorted({FACTORS[a.kind].challenge_type for a in usable}))
+        has = " ".join(sorted({ANSWERABLE[a.kind].challenge_type for a in usable}))
         text = NOT_SUPPORTED.format(asked=" ".join(wanted.wire_types), has=has)
         raise Unsupported(text, reason="challenge_type_not_supported")
     chosen = fitting[-1]
-    kin = FACTORS[chosen.kind].is_kin
-    return (chosen, *(a for a in fitting if kin(FACTORS[a.kind]) and a is not chosen))
+    kin = ANSWERABLE[chosen.kind].is_kin
+    return (chosen, *(a for a in fitting if kin(ANSWERABLE[a.kind]) and a is not chosen))
 
 
 def begin(

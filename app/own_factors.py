@@ -16,10 +16,11 @@ from app.channels import notices
 from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, NotFound
-from app.factors import FACTORS, recovery_code
+from app.factors import ANSWERABLE, FACTORS, recovery_code
+from app.factors.contact import contacts_of
 from app.factors.factor import Enrolling, is_of
 from app.mfa import asking_of, begin, enrollable, holder_of
-from app.policy import CLOSED, Deny, may_enroll, may_unenroll
+from app.policy import CLOSED, Deny, Enroll, decide, may_enroll, may_unenroll
 from app.store import authenticators, clients, tickets, users
 from app.store.authenticators import Authenticator
 from app.store.realms import Place
@@ -150,13 +151,20 @@ def _hold(conn: Connection, bearer: Bearer) -> None:
         raise InvalidGrant(BAD_BEARER, reason="changed_meanwhile", status=401)
 
 
-def listed(bearer: Bearer) -> list[dict[str, object]]:
-    """The answer of `GET /mfa/authenticators`: factors first, the code for emergencies last."""
-    return [_listed(a) for a in sorted(_shown(bearer), key=lambda a: not FACTORS[a.kind].is_challengeable)]
+def listed(ctx: Context, bearer: Bearer) -> list[dict[str, object]]:
+    """The answer of `GET /mfa/authenticators`: factors first, the code for emergencies last.
+
+    Where a contact must be proven first, there are the contacts: what a client may ask for is found here.
+    """
+    person = Person(bearer.user, bearer.owned, bearer.opened.methods)
+    owed = decide(standing_of(ctx, bearer.asking, person)) if bearer.opened.is_stored else None
+    contacts = contacts_of(bearer.user) if isinstance(owed, Enroll) and owed.by_contact else ()
+    found = [*contacts, *_shown(bearer)]
+    return [_listed(a) for a in sorted(found, key=lambda a: not ANSWERABLE[a.kind].is_challengeable)]
 
 
 def _listed(authenticator: Authenticator) -> dict[str, object]:
-    factor = FACTORS[authenticator.kind]
+    factor = ANSWERABLE[authenticator.kind]
     found = {
         "id": authenticator.id,
         "authenticator_type": factor.wire_type,

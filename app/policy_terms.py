@@ -183,9 +183,12 @@ class Adaptive(Part):
     on_unavailable: Literal["require", "allow"] = "require"
 
 
+ExemptionType = Literal["user", "role", "client", "network", "email_domain"]
+
+
 class Exemption(Part):
     id: Annotated[str, Field(max_length=64)] = ""
-    type: Literal["user", "role", "client", "network", "email_domain"]
+    type: ExemptionType
     value: Word
     reason: Annotated[str, Field(max_length=500)] = ""
     expires_at: Moment | None = None
@@ -203,21 +206,14 @@ class BreakGlass(Part):
     max_uses_per_day: Annotated[int, Field(ge=1, le=100)] = 3
 
 
+AlertKind = Literal[
+    "break_glass", "exemption_used", "reset", "enrollment_burst", "otp_guessing", "policy_changed"
+]
+
+
 class Alerts(Part):
     channels: Annotated[list[Literal["log_stream", "email"]], Field(max_length=2)] = ["log_stream"]
-    on: Annotated[
-        list[
-            Literal[
-                "break_glass",
-                "exemption_used",
-                "reset",
-                "enrollment_burst",
-                "otp_guessing",
-                "policy_changed",
-            ]
-        ],
-        Field(max_length=6),
-    ] = []
+    on: Annotated[list[AlertKind], Field(max_length=6)] = []
 
 
 class Budgets(Part):

@@ -29,7 +29,7 @@ from app.store.roles import list_roles_of
 from app.store.rules import RuleSet
 from app.store.users import User
 from app.tokens.identity import iso
-from app.tokens.methods import PASSKEY, PASSWORD, TRAITS, VERIFIED_PASSKEY, Methods
+from app.tokens.methods import NO_FACTORS, PASSKEY, PASSWORD, VERIFIED_PASSKEY, Methods
 from app.tokens.scope import OIDC_SCOPES
 
 log = logging.getLogger("belay.rules")
@@ -239,7 +239,7 @@ def _methods(methods: Methods) -> list[dict[str, Any]]:
     return [
         {"name": _METHOD_NAMES.get(name, "mfa"), "timestamp": at * 1000}
         for name, at in methods
-        if name not in TRAITS
+        if name not in NO_FACTORS
     ]
 
 

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from app import audit
 from app.asking import Person
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context
 from app.directories.directory import ACCOUNT_REASONS, PASSWORD_REASONS
 from app.errors import AccessDenied, InvalidGrant, Refusal, TemporarilyUnavailable, Unauthorized
-from app.factors import FACTORS
+from app.factors import ANSWERABLE, FACTORS
 from app.factors.factor import Proof
 from app.guards import password_attempt, second_factor
 from app.guards.password_attempt import Attempt
@@ -94,7 +94,7 @@ def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) 
     """The transaction and the proof, both or neither. Raises Lost."""
     proof = redeemed.proof
     device = proof.authenticator
-    wrong_answer = FACTORS[device.kind].wrong_answer
+    wrong_answer = ANSWERABLE[device.kind].wrong_answer
     is_first_use = device.confirmed_at is None
     if is_first_use and _was_enrolled_meanwhile(conn, person):
         raise Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
@@ -109,6 +109,7 @@ def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) 
         if person.user.mfa_counts is not None:
             users.note_reset(conn, person.user.id, None)
         notices.put(conn, ctx, person.user, "factor_added", factor=FACTORS[device.kind].type)
+        alerts.count_enrollment(conn, ctx, person.user.realm_id, person.user.id)
     if proof.new_recovery_code is not None:
         notices.put(conn, ctx, person.user, "recovery_code_used")
 

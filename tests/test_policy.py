@@ -30,6 +30,7 @@ BOTH: dict[str, Any] = {"confirmed": ("otp", "webauthn-roaming"), "usable": ("ot
 WORN_OUT: dict[str, Any] = {"confirmed": ("otp",), "usable": ()}
 WITH_CODE: dict[str, Any] = {"confirmed": ("otp", "recovery-code"), "usable": ("otp", "recovery-code")}
 OWN: dict[str, Any] = {"is_for_own_factors": True}
+CONTACT: dict[str, Any] = {"contacts": ("contact-email",)}
 DEMAND, WAIVE = {"wish": Wish("demand")}, {"wish": Wish("waive")}
 ALL = ("otp", "webauthn-roaming", "webauthn-platform", "phone", "email", "push-notification", "recovery-code")
 DEVICES = ALL[:-1]
@@ -53,6 +54,7 @@ def only(**scope: Any) -> dict[str, Any]:
 
 GLASS = {"break_glass": {"user_ids": ["auth0|ann"], "networks": ["192.0.2.0/24"], "max_uses_per_day": 2}}
 USES = (NOON - DAY / 2, NOON - DAY / 4)
+ONLY_EMAIL = {"factors": {"allowed": ["email"]}, "enrollment": {"proof": "verified_contact"}}
 KEYS_ONLY = {"factors": {"allowed": ["webauthn-roaming"]}}
 
 # (sentence, mode, terms, how the person stands, decision, last reason)
@@ -243,6 +245,22 @@ TABLE: list[tuple[str, Mode, dict[str, Any], dict[str, Any], str, str]] = [
      "not_enrolled"),
     ("a proof is needed first", "always", enrollment(proof="access_pass"), {}, "deny", "access_pass_needed"),
     ("… and given", "always", enrollment(proof="access_pass"), {"has_access_pass": True}, "enroll", "not_enrolled"),
+    ("a verified contact is needed first", "always", enrollment(proof="verified_contact"), {}, "deny",
+     "verified_contact_needed"),
+    ("… which can be proven now", "always", enrollment(proof="verified_contact"), CONTACT, "enroll", "contact_owed"),
+    ("… and was proven", "always", enrollment(proof="verified_contact"), CONTACT | {"has_proven_contact": True},
+     "enroll", "not_enrolled"),
+    ("… is no factor", "always", enrollment(proof="verified_contact"), OTP | {"has_proven_contact": True},
+     "challenge otp", "enrolled"),
+    ("… nor the old one that the policy takes no more", "always", ONLY_EMAIL, OTP | {"has_proven_contact": True},
+     "challenge otp", "old_factor_first"),
+    ("… and opens no window", "always",
+     enrollment(proof="verified_contact", window={"closes_at": "2026-11-23T12:00:00Z"}), CONTACT, "deny",
+     "enrollment_window_closed"),
+    ("… nor what is by ticket only", "always", enrollment(proof="verified_contact", self_service="ticket_only"),
+     CONTACT | {"has_proven_contact": True}, "deny", "enrollment_by_ticket_only"),
+    ("… and a pass does without it", "always", enrollment(proof="verified_contact"), {"has_access_pass": True},
+     "enroll", "not_enrolled"),
     ("the password alone enrols again soon after a reset", "always", {},
      {"counted": Counted(factors_reset_at=NOON - DAY)}, "enroll", "not_enrolled"),
     ("… not later", "always", {}, {"counted": Counted(factors_reset_at=NOON - DAY - DAY / 24)}, "deny",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from app import audit
 from app.accounts import challenging, proving
 from app.accounts.tickets import SPENT, open_ticket
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, InvalidGrant, Refusal
@@ -151,6 +151,7 @@ def finish(ctx: Context, token: str, kind: str, members: Mapping[str, str], hand
             users.note_reset(conn, user.id, None)
             shown = _recovery_code(conn, ctx, opened) if gives_code else None
             notices.put(conn, ctx, user, "factor_added", factor=factor.type)
+            alerts.count_enrollment(conn, ctx, user.realm_id, user.id)
             enrolled: dict[str, object] = {"enrolled": proof.authenticator.id}
             audit.record(conn, ctx, "gd_enrollment_complete", "ticket", enrolled)
     except IntegrityError:  # the same security key was registered at the same moment

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from app import audit
 from app.accounts import changes, people
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_id
 from app.errors import Conflict, InvalidRequest, Missing, NotPossible
@@ -168,6 +168,7 @@ def remove(
         if reason == BY_ADMINISTRATOR:
             users.update_user(conn, user.id, tokens_valid_after=ctx.now)
             people.end_access(conn, ctx, user)
+            alerts.tell(conn, ctx, user.realm_id, "reset", user.id)
         notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})
 

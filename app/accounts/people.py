@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import audit
 from app.accounts import changes
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context, Server
 from app.crypto import random_id
 from app.errors import Conflict, NotPossible
@@ -210,6 +210,7 @@ def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     if kinds:
         notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", "factors_reset", {"kinds": kinds})
+    alerts.tell(conn, ctx, user.realm_id, "reset", user.id)
     return kinds
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from app import audit
 from app.accounts import changes
+from app.channels import alerts
 from app.context import Context
 from app.crypto import random_id
 from app.errors import Missing, NotPossible, PreconditionFailed
@@ -160,8 +161,6 @@ def _check(conn: Connection, ctx: Context, realm: Realm, terms: Terms) -> None:
     """What a schema cannot say. Raises NotPossible."""
     if terms.blind:
         raise NotPossible("This server cannot hide whether a password was right yet.")
-    if terms.enrollment.proof == "verified_contact":
-        raise NotPossible("This server cannot ask for a proof of contact before an enrolment yet.")
     grace = terms.enrollment.grace
     if grace.type == "until" and grace.until is None:
         raise NotPossible("A grace until a date needs the date, in enrollment.grace.until.")
@@ -208,6 +207,11 @@ def _store(conn: Connection, ctx: Context, realm: Realm, written: Written | None
     )  # fmt: skip
     version = {"connection_id": realm.id, "version": written.version if written else 0}
     audit.record(conn, ctx, "gd_tenant_update", "mfa_policy", {"mfa_policy": version})
+    # Whoever heard of changes until now hears of the one that ends it.
+    for terms in (before, written.terms if written else None):
+        if terms is not None and "policy_changed" in terms.alerts.on:
+            alerts.tell_by(conn, ctx, realm, terms, "policy_changed")
+            break
     return replace(realm, **changed)
 
 

@@ -29,6 +29,10 @@ class Message:
     payload: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
+# What a login calls the proof that a code over that channel reached the person's verified contact.
+CONTACTS = {"contact-sms": "sms", "contact-email": "email"}
+
+
 class DeliveryFailed(Exception):
     """It was not taken. The text is one short snake_case word and never holds a destination or a credential.
 

@@ -99,14 +99,8 @@ def adoption(realm: str, days: int, as_json: bool) -> None:
         click.echo(to_json(told))
         return
     show(told["now"], False)
-    rows = [day | {f"{n}": _numbers(part) for n, part in day["challenges"].items()} for day in told["days"]]
+    rows = [day | {name: part or 0 for name, part in day["challenges"].items()} for day in told["days"]]
     show_all(rows, ("date", "issued", "passed", "failed", "abandoned", "resets", "break_glass_uses"), False)
-
-
-def _numbers(counted: object) -> object:
-    if isinstance(counted, dict):
-        return " ".join(f"{name}:{number}" for name, number in counted.items()) or "0"
-    return counted
 
 
 @policy.command()
@@ -153,4 +147,6 @@ def evaluate(
     if as_json:
         click.echo(to_json(told))
         return
-    show({name: value for name, value in told.items() if name != "effective_policy"}, False)
+    factors = [f"{f['name']} ({f['id']}{'' if f['active'] else ', disabled'})" for f in told["factors"]]
+    shown = {name: value for name, value in told.items() if name != "effective_policy"}
+    show(shown | {"mode": told["effective_policy"]["mode"], "factors": factors}, False)

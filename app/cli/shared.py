@@ -168,7 +168,10 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, Mapping):
+        return " ".join(f"{_text(name)}:{_text(part)}" for name, part in value.items()) or "-"
     if isinstance(value, list | tuple):
-        return " ".join(str(part) for part in value) or "-"
+        between = ", " if any(isinstance(part, Mapping) for part in value) else " "
+        return between.join(_text(part) for part in value) or "-"
     # A control character in somebody's name must not steer the terminal.
     return "".join(c if c.isprintable() else "\ufffd" for c in str(value))

@@ -84,14 +84,18 @@ class Bulkhead:
             health.rests_until = now + REST_SECONDS
             return True
 
-    def answered(self, server: str) -> None:
+    def answered(self, server: str) -> bool:
+        """Whether it is back from being left alone."""
         with self._lock:
-            self._health.pop(server, None)
+            health = self._health.pop(server, None)
+            return health is not None and health.failures >= FAILURES
 
-    def failed(self, server: str) -> None:
+    def failed(self, server: str) -> bool:
+        """Whether it is left alone from now on."""
         with self._lock:
             if len(self._health) >= MANY:
                 self._health.clear()
             health = self._health.setdefault(server, _Health())
             health.failures += 1
             health.rests_until = time.monotonic() + REST_SECONDS
+            return health.failures == FAILURES

@@ -9,11 +9,13 @@ import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from app import http_out
 from app.context import Context
+from app.directories import connectivity
 from app.directories.bulkhead import Bulkhead
 from app.directories.database import DatabaseDirectory
 from app.directories.directory import CannotAsk, Found, Identity, place
@@ -104,8 +106,8 @@ class HttpDirectory:
             "Accept": "application/json",
             "Belay-Signature": http_out.signature(secret_of(ctx, realm), body, ctx.now),
         }
-        server = f"{realm.id} {options.url}"
-        if not self._bulkhead.may_ask(server):
+        name = _origin(options.url)
+        if not self._bulkhead.may_ask(connectivity.key_of(realm, name)):
             raise CannotAsk("directory_unreachable", says="resting")
         try:
             with ctx.server.gate.waiting():
@@ -122,10 +124,16 @@ class HttpDirectory:
         except http_out.Forbidden as refusal:
             raise CannotAsk("forbidden_address", says=str(refusal)) from None
         except http_out.Failed as failure:
-            self._bulkhead.failed(server)
+            connectivity.failed(ctx, self._bulkhead, realm, name, str(failure))
             raise CannotAsk("directory_unreachable", says=str(failure)) from None
-        self._bulkhead.answered(server)
+        connectivity.answered(ctx, self._bulkhead, realm, name)
         return answer
+
+
+def _origin(url: str) -> str:
+    """What a log may tell of an address: some carry a secret in their path."""
+    found = urlsplit(url)
+    return f"{found.scheme}://{found.hostname}" + (f":{found.port}" if found.port else "")
 
 
 def _is_kept_here(user: User | None) -> bool:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from app.context import Context
+from app.directories import connectivity
 from app.directories.bulkhead import Bulkhead
 from app.directories.directory import CannotAsk, Found, Identity, place
 from app.directories.identity import identity, subject_of, user_id
@@ -189,19 +190,18 @@ class LdapDirectory:
         deadline = time.monotonic() + options.timeout_ms / 1000
         addresses = options.addresses
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            server = f"{realm.id} {address.name}"
-            if not is_check and not self._bulkhead.may_ask(server):
+            if not is_check and not self._bulkhead.may_ask(connectivity.key_of(realm, address.name)):
                 problems.append(f"{address.name}: resting")
                 continue
             now = time.monotonic()
             try:
                 answer = self._converse(ctx, options, address, talk, now + (deadline - now) / left)
             except Silent as silence:
-                self._bulkhead.failed(server)
+                connectivity.failed(ctx, self._bulkhead, realm, address.name, str(silence))
                 log.warning("the directory %s of %s: %s", address.name, realm.name, silence)
                 problems.append(f"{address.name}: {silence}")
             else:
-                self._bulkhead.answered(server)
+                connectivity.answered(ctx, self._bulkhead, realm, address.name)
                 return answer
         raise CannotAsk("directory_unreachable", says="; ".join(problems))
 

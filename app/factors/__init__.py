@@ -3,7 +3,7 @@
 Every channel that reaches a telephone or an address is a kind, too: codes go over it.
 """
 
-from app.factors import oob_code, push, recovery_code, totp, webauthn
+from app.factors import contact, oob_code, push, recovery_code, totp, webauthn
 from app.factors.factor import Factor
 
 FACTORS: dict[str, Factor] = {
@@ -17,3 +17,5 @@ FACTORS: dict[str, Factor] = {
         recovery_code.FACTOR,
     )
 }
+# What a challenge may be about: factors, and contacts, which are none.
+ANSWERABLE = FACTORS | {factor.kind: factor for factor in contact.FACTORS_OF_CONTACTS}

@@ -144,6 +144,8 @@ class Factor:
     """`oob_channels` by which a client asks for it, and under which it is listed."""
     is_guessable: bool = True
     """Whether an answer may be a guess, which is counted. A push is answered on a device of its own."""
+    is_kept: bool = True
+    """Whether its authenticators are kept, and count what is wrong on their own beside the person's count."""
     costs: str | None = None
     """The name of what each challenge costs the realm or the person: a message over that channel."""
     is_ready: Callable[[Context, Connection], bool] = lambda ctx, conn: True

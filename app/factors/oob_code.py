@@ -93,7 +93,7 @@ def _enroll(
     return Enrollment(authenticator)
 
 
-def _challenge(ctx: Context, conn: Connection, challenging: Challenging) -> Begun:
+def begin(ctx: Context, conn: Connection, challenging: Challenging) -> Begun:
     device = challenging.authenticators[0]
     oob_code, code = random_token(), f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
     challenge = Challenge(
@@ -138,22 +138,25 @@ def _keyed(oob_code: str, code: str) -> str:
 
 
 def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof | str:
+    challenge = answer.challenge
+    if challenge is None or challenge.authenticator_id != authenticator.id:
+        return "other_challenge"
+    return judge(challenge, answer) or Proof(authenticator, partial(_consume, authenticator, challenge))
+
+
+def judge(challenge: Challenge, answer: Answer) -> str:
+    """Why the code is not the one that was sent; empty where it is. Raises InvalidRequest where there is none."""
     code = answer.members.get("binding_code", "")
     if not code:
         # Not a guess that failed: the client forgot what the challenge told it to ask for.
         raise InvalidRequest("Missing required parameter: binding_code", reason="no_binding_code")
-    challenge = answer.challenge
-    if challenge is None or challenge.authenticator_id != authenticator.id:
-        return "other_challenge"
     typed = code.replace(" ", "").replace("-", "")
     if not re.fullmatch(rf"[0-9]{{{DIGITS}}}", typed):
         return "malformed_code"
     expected = challenge.secret_digest or ""
     if not hmac.compare_digest(_keyed(answer.members["oob_code"], typed), expected):
         return "wrong_code"
-    if challenge.state != "open":
-        return "code_replayed"
-    return Proof(authenticator, partial(_consume, authenticator, challenge))
+    return "" if challenge.state == "open" else "code_replayed"
 
 
 def _consume(authenticator: Authenticator, challenge: Challenge, conn: Connection, now: datetime) -> bool:
@@ -187,7 +190,7 @@ def factor_over(channel: Channel) -> Factor:
         verify=verify,
         wrong_answer=WRONG,
         limit_event="gd_otp_rate_limit_exceed",
-        challenge=_challenge,
+        challenge=begin,
         listed_type=reach.listed_type,
         oob_channel=kind,
         costs=kind,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app.channels import notices
+from app.channels import alerts, notices
 from app.context import Context
 from app.errors import InvalidRequest, limit_headers
 from app.store import attempts, authenticators, buckets
@@ -37,16 +37,25 @@ class Guess:
 
 
 def before(
-    ctx: Context, user_id: str, candidates: Sequence[Authenticator], *, event: str, is_counted: bool = True
+    ctx: Context,
+    user_id: str,
+    candidates: Sequence[Authenticator],
+    *,
+    event: str,
+    is_counted: bool = True,
+    are_kept: bool = True,
 ) -> Guess:
-    """Count one guess. Raises InvalidRequest (429)."""
+    """Count one guess; for the person alone where the candidates have no rows. Raises InvalidRequest (429)."""
     if not is_counted:
         return Guess(user_id, tuple(candidates), is_counted=False)
     with ctx.db.write() as conn:
         wait = attempts.spend_factor_guess(
             conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
         )
-        open_ids = authenticators.spend_guess(conn, [a.id for a in candidates]) if wait is None else set()
+        ids = [a.id for a in candidates]
+        open_ids = set(ids)
+        if are_kept:
+            open_ids = authenticators.spend_guess(conn, ids) if wait is None else set()
         if wait is None and not open_ids:
             authenticators.disable_exhausted(conn, [a.id for a in candidates], ctx.now)
             wait = REFILL_SECONDS
@@ -71,6 +80,7 @@ def _tell(conn: Connection, ctx: Context, user_id: str) -> None:
         if user is not None:
             with suppress(IntegrityError), conn.begin_nested():  # nobody is told who was deleted meanwhile
                 notices.put(conn, ctx, user, "factor_guessed")
+                alerts.tell(conn, ctx, user.realm_id, "otp_guessing", user_id)
 
 
 def failed(conn: Connection, ctx: Context, guess: Guess) -> None:

@@ -2,6 +2,7 @@
 
 from app.policy.decision import decide
 from app.policy.enrollment import CLOSED, Period, after, grace_of, may_enroll, may_unenroll
+from app.policy.requirement import EXEMPTED
 from app.policy.risk import Risk, Seen, risk_of
 from app.policy.standing import (
     REALM_MODES,
@@ -22,6 +23,7 @@ from app.policy.standing import (
 
 __all__ = [
     "CLOSED",
+    "EXEMPTED",
     "REALM_MODES",
     "TENANT_POLICIES",
     "Allow",

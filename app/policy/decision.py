@@ -6,7 +6,7 @@ and the explanation of a decision carry.
 
 from dataclasses import replace
 
-from app.policy.enrollment import grace_of, may_enroll
+from app.policy.enrollment import CONTACT_NEEDED, grace_of, may_enroll
 from app.policy.requirement import is_break_glass, is_required
 from app.policy.standing import (
     Allow,
@@ -90,6 +90,8 @@ def _unenrolled(standing: Standing, why: str) -> Decision:
     if period is not None and enrollment.on_expired == "block":
         return Deny("grace_expired", (why, "grace_expired"))
     opening = may_enroll(standing)
+    if isinstance(opening, Deny) and opening.reason == CONTACT_NEEDED and standing.contacts:
+        return Enroll(accepted(standing), (why, "contact_owed"), by_contact=True)
     if isinstance(opening, Deny):
         return Deny(opening.reason, (why, *opening.reasons))
     return Enroll(opening, (why, "not_enrolled"))

@@ -44,12 +44,14 @@ def grace_of(standing: Standing) -> Period | None:
     return Period(standing.now < end, end, spends="grace_start" if begins else None)
 
 
+CONTACT_NEEDED = "verified_contact_needed"
+
 # What somebody hears who may not enrol now.
 CLOSED = {
     "enrollment_closed": "A second factor is required here, and only an administrator can set one up.",
     "enrollment_by_ticket_only": "A second factor is required here. Ask an administrator for a link to set one up.",
     "access_pass_needed": "A second factor is required here. Ask an administrator for an access pass to set one up.",
-    "verified_contact_needed": "A second factor is required here. Confirm your contact first to set one up.",
+    CONTACT_NEEDED: "A second factor is required here. Confirm your contact first to set one up.",
     "enrollment_not_open_yet": "A second factor is required here, and none can be set up yet.",
     "enrollment_window_closed": "A second factor is required here, and the time to set one up is over.",
     "reset_too_long_ago": "The time to set up a new second factor is over. Ask an administrator.",
@@ -74,8 +76,8 @@ def may_enroll(standing: Standing) -> tuple[str, ...] | Deny:
         if has_enough(standing) and not enrollment.allow_multiple:
             return _closed("one_factor_only")
         return accepted(standing)
-    if enrollment.proof != "none":
-        return _closed(f"{enrollment.proof}_needed")
+    if enrollment.proof == "access_pass":
+        return _closed("access_pass_needed")
     window = enrollment.window
     if window.opens_at is not None and standing.now < window.opens_at:
         return _closed("enrollment_not_open_yet")
@@ -84,6 +86,8 @@ def may_enroll(standing: Standing) -> tuple[str, ...] | Deny:
     reset_at, hours = standing.counted.factors_reset_at, enrollment.after_reset_hours
     if reset_at is not None and hours is not None and standing.now > reset_at + timedelta(hours=hours):
         return _closed("reset_too_long_ago")
+    if enrollment.proof == "verified_contact" and not standing.has_proven_contact:
+        return _closed(CONTACT_NEEDED)
     return accepted(standing)
 
 

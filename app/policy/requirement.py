@@ -1,9 +1,14 @@
 """Whether a login owes a second factor at all, and the word for why."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 from app.policy.standing import BREAK_GLASS_PERIOD, Standing, devices
-from app.policy_terms import Exemption, is_within
+from app.policy_terms import Exemption, ExemptionType, is_within
+
+_EXEMPT = "exempt_"
+# Why somebody was let in: one of the policy's exemptions, which were made for some.
+EXEMPTED = tuple(f"{_EXEMPT}{type}" for type in get_args(ExemptionType))
 
 
 def is_required(standing: Standing) -> tuple[bool, str]:
@@ -37,7 +42,7 @@ def _waivers(standing: Standing) -> Iterator[str]:
         yield "scope_not_requested"
     for exemption in standing.policy.terms.exemptions:
         if _is_exempt(standing, exemption):
-            yield f"exempt_{exemption.type}"
+            yield f"{_EXEMPT}{exemption.type}"
     if scope.networks.policy == "skip_mfa" and is_within(standing.ip, scope.networks.trusted):
         yield "trusted_network"
 

@@ -37,6 +37,8 @@ class Enroll:
 
     kinds: tuple[str, ...] = ()
     reasons: Reasons = ()
+    by_contact: bool = False
+    """Only after a code to a verified contact of the person's was proven in this login."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Standing:
     counted: Counted = field(default_factory=Counted)
     has_access_pass: bool = False
     """An administrator's pass that is good for enrolling in this login."""
+    contacts: tuple[str, ...] = ()
+    """The person's verified contacts, which codes can be sent to."""
+    has_proven_contact: bool = False
+    """A code that was sent to one of them was proven in this login."""
     wish: Wish | None = None
     risk: Risk | None = None
     """None: the signals cannot be had."""

@@ -3,6 +3,8 @@
 A method is a name and the epoch second of its success: `("pwd", 1700000000)`.
 """
 
+from app.channels.channel import CONTACTS
+
 Method = tuple[str, int]
 Methods = tuple[Method, ...]
 
@@ -14,13 +16,19 @@ ACR_MFA = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
 
 # How a factor was proven: a key in hardware or in software, with a gesture that only its owner can make.
 TRAITS = ("hwk", "swk", "user")
+# A code that reached a verified telephone or address: it opens enrolment, and is no factor.
+NO_FACTORS = (*TRAITS, *CONTACTS)
 # RFC 8176 has no word for a recovery code or a mail: they show as `mfa` alone. Where a phone keeps its key is unknown.
 _AMR = {PASSWORD: PASSWORD, "totp": "otp", "sms": "sms", "voice": "tel", "push": "swk"}
 _AMR |= {name: name for name in TRAITS}
 
 
 def has_second_factor(methods: Methods) -> bool:
-    return any(name not in FIRST_FACTORS and name not in TRAITS for name, _ in methods)
+    return any(name not in FIRST_FACTORS and name not in NO_FACTORS for name, _ in methods)
+
+
+def has_contact(methods: Methods) -> bool:
+    return any(name in CONTACTS for name, _ in methods)
 
 
 def claims(methods: Methods) -> dict[str, object]:

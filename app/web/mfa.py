@@ -65,7 +65,8 @@ def associate() -> Response:
 
 @blueprint.get("/authenticators")
 def list_authenticators() -> Response:
-    return answer(own_factors.listed(_bearer(context(), "read:authenticators")))
+    ctx = context()
+    return answer(own_factors.listed(ctx, _bearer(ctx, "read:authenticators")))
 
 
 @blueprint.delete("/authenticators/<path:authenticator_id>")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from app.cli import main
 from app.context import Server
 from tests.making import Cast
-from tests.wire import Wire, refused
+from tests.wire import Wire, code_of, refused
 
 
 @pytest.fixture
@@ -76,6 +76,23 @@ def test_adoption_and_rehearsal_are_told(belay: Command, wire: Wire, cast: Cast)
     closed = '{"mode": "always", "enrollment": {"self_service": "closed"}}'
     table = belay.run("policy", "rehearse", "staff", "--file", "-", stdin=closed)
     assert f"{cast.bob.id}\tenrollment_closed" in table and "app\t0\t1\t0\t1" in table
+
+
+def test_what_people_read_is_not_what_programs_read(belay: Command, wire: Wire, cast: Cast) -> None:
+    wire.ok(wire.otp(wire.mfa_token(), code_of(cast.alice_totp)))
+    belay.run("policy", "set", "staff", "always")
+    adoption = belay.run("policy", "adoption", "staff").splitlines()
+    assert "by_factor               otp:1 recovery-code:1" in adoption
+    date, issued, passed, failed, *_ = adoption[-1].split("\t")
+    assert (issued, passed, failed) == ("1", "otp:1", "0") and len(date) == 10
+    told = belay.run("policy", "evaluate", "staff", "alice@example.com")
+    (id,) = [f["id"] for f in belay.json("policy", "evaluate", "staff", "alice@example.com")["factors"]  # type: ignore[attr-defined]
+             if f["name"] == "otp"]  # fmt: skip
+    assert f"otp ({id})" in told and "mode_always enrolled" in told
+    words = (("show", "staff"), ("rehearse", "staff", "never"))
+    printed = "\n".join([*adoption, told, *(belay.run("policy", *command) for command in words)])
+    assert not set("{}[]'\"") & set(printed), printed
+    assert not any(word in printed.split() for word in ("True", "False", "None"))
 
 
 def test_somebody_without_a_factor_is_brought_back(belay: Command, wire: Wire, cast: Cast) -> None:

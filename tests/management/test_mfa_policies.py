@@ -83,7 +83,7 @@ REFUSED: list[dict[str, Any]] = [
     {"scope": {"networks": {"trusted": ["everywhere"]}}},
     {"enrollment": {"grace": {"type": "until"}}},
     {"enrollment": {"grace": {"type": "until", "until": "tomorrow"}}},
-    {"enrollment": {"proof": "verified_contact"}},
+    {"enrollment": {"proof": "verified_email"}},
     {"blind": True},
     {"exemptions": [{"type": "user", "value": "auth0|1"}]},
     {"exemptions": [{"type": "network", "value": "here", "reason": "x"}]},
