@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from sqlalchemy import Connection
 
-from app import accounts, audit, mfa, ruling
+from app import accounts, audit, mfa, ruling, veil
 from app.accounts import proving
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
 from app.channels import alerts
@@ -73,7 +73,10 @@ def authenticate(ctx: Context, asking: Asking, username: str, password: str) -> 
                 refuse(ctx, refusal, right=attempt)
         if found.user is None or not found.is_right:
             event = "fu" if found.reason == "unknown_user" else "fp"
-            refuse(ctx, InvalidGrant(WRONG_PASSWORD, reason=found.reason, event=event), wrong=attempt)
+            wrong = InvalidGrant(WRONG_PASSWORD, reason=found.reason, event=event)
+            if veil.is_blind(asking):
+                veil.refuse_password(ctx, asking, user, username, attempt, wrong)
+            refuse(ctx, wrong, wrong=attempt)
         if breached_password.found_at_login(ctx, protection.breaches, found.user, password):
             refuse(ctx, PasswordLeaked(reason="password_leaked", event="pwd_leak"), right=attempt)
         with ctx.db.read() as conn:
@@ -92,11 +95,11 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
     ctx.facts.factor = given.kind or None
     with ctx.db.read() as conn:
         transaction = mfa_token.open_for_client(ctx, conn, token, client)
-        user = users.find_user(conn, transaction.user_id)
+        user = veil.holder_of(ctx, conn, transaction)
         asking = asking_again(ctx, conn, client, transaction)
         if user is None or asking is None:
             raise InvalidGrant(MALFORMED, reason="user_gone")
-        ctx.facts.user_id, ctx.facts.realm = user.id, asking.realm.name
+        ctx.facts.user_id, ctx.facts.realm = transaction.user_id or None, asking.realm.name
         factor, challenge = mfa.answered(ctx, conn, transaction, given)
         ctx.facts.factor = factor.kind
         owned = tuple(authenticators.list_authenticators(conn, user.id))
@@ -104,18 +107,21 @@ def resume(ctx: Context, client: Client, token: str, given: mfa.Given) -> TokenS
         rules = ruling.in_force(ctx, conn)
         asking = permitted(conn, asking, user)
 
-    candidates = mfa.candidates(transaction, user, owned, factor, challenge)
-    answer = Answer(given.members, challenge, client)
-    guess = second_factor.before(
-        ctx,
-        user.id,
-        candidates,
-        event=factor.limit_event,
-        is_counted=factor.is_guessable,
-        are_kept=factor.is_kept,
-    )
-    proof = proving.prove(ctx, factor, guess, answer)
-    if isinstance(proof, str):
+    if transaction.veil is not None:
+        guess = veil.guess_of(ctx, transaction, user, owned, factor)
+    else:
+        candidates = mfa.candidates(transaction, user, owned, factor, challenge)
+        guess = second_factor.before(
+            ctx,
+            user.id,
+            candidates,
+            event=factor.limit_event,
+            is_counted=factor.is_guessable,
+            are_kept=factor.is_kept,
+        )
+    proof = proving.prove(ctx, factor, guess, Answer(given.members, challenge, client))
+    if guess.refused or isinstance(proof, str):
+        proof = guess.refused or str(proof)
         refuse(ctx, InvalidGrant(factor.wrong_answer, reason=proof), guess=guess)
 
     now_seconds = int(ctx.now.timestamp())
@@ -194,7 +200,8 @@ def finish(
             ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))
-            password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt)
+            was_veiled = redeemed is not None and redeemed.transaction.veil is not None
+            password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt, was_veiled=was_veiled)
             if waiver(decision) in EXEMPTED:
                 alerts.tell(conn, ctx, asking.realm.id, "exemption_used", person.user.id)
     except _Recount as found:
@@ -270,6 +277,7 @@ def demand_factor(
 
     Raises MfaRequired.
     """
+    is_veiled = attempt is not None and veil.covers(asking, owed)
     transaction, token = mfa_token.new_transaction(
         ctx,
         user=person.user,
@@ -280,10 +288,13 @@ def demand_factor(
         gty=asking.gty,
         methods=person.methods,
         demanded=asking.demanded,
+        veil=veil.pool_of(ctx, asking.realm, person.user, "") if is_veiled else None,
     )
     reason, requirements = mfa.requirements(ctx, asking.policy, person, owed)
     extras: dict[str, object] = {"mfa_token": token}
-    if requirements:
+    if is_veiled:
+        ctx.facts.details["login"] = transaction.id
+    elif requirements:
         extras["mfa_requirements"] = requirements
     if redeemed is not None and redeemed.proof.new_recovery_code:
         extras["recovery_code"] = (
@@ -298,7 +309,9 @@ def demand_factor(
         if new_hash and person.user.password_hash:  # now: the second step has no password to hash
             users.replace_hash(conn, person.user.id, person.user.password_hash, new_hash, FORM)
         audit.record(conn, ctx, "mfar", refusal.reason)
-        if attempt is not None:
+        if attempt is not None and is_veiled:  # else how often it can be tried would tell that it was right
+            password_attempt.failed(conn, ctx, attempt)
+        elif attempt is not None:
             password_attempt.undecided(conn, attempt)
     refusal.recorded = True
     raise refusal

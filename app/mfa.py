@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app import audit
+from app import audit, veil
 from app.accounts import challenging
 from app.asking import (
     Asking,
@@ -201,29 +201,48 @@ def challenge(ctx: Context, client: Client, token: str, wanted: Wanted) -> dict[
         if token.count(".") == 2:
             raise InvalidGrant(MALFORMED, reason="access_token_as_mfa_token")
         opened = mfa_token.open_for_client(ctx, conn, token, client)
-        holder = holder_of(ctx, conn, opened)
-        if holder is None:
-            raise InvalidGrant(MALFORMED, reason="holder_gone")
-        owned = tuple(authenticators.list_authenticators(conn, opened.user_id))
-        asking = asking_of(ctx, conn, opened, holder[0])
-        owed = decide(standing_of(ctx, asking, Person(holder[0], owned, opened.methods)))
-        asked_for = owned
-        if isinstance(owed, Enroll) and owed.by_contact:
-            asked_for = contacts_of(holder[0])
-        elif isinstance(owed, Owed):
-            asked_for = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
-        devices = _choose(opened, asked_for, wanted)
-        factor = ANSWERABLE[devices[0].kind]
-        ctx.facts.factor = factor.kind
-        begun = begin(ctx, conn, factor, devices, opened, holder, client)
+        holder, begun = None, None
+        if opened.veil is not None:
+            factor = _veiled(ctx, conn, opened, wanted)
+        else:
+            holder = holder_of(ctx, conn, opened)
+            if holder is None:
+                raise InvalidGrant(MALFORMED, reason="holder_gone")
+            devices = _fitting(ctx, conn, opened, holder[0], wanted)
+            factor = ANSWERABLE[devices[0].kind]
+            ctx.facts.factor = factor.kind
+            begun = begin(ctx, conn, factor, devices, opened, holder, client)
+    ctx.facts.factor = factor.kind
     with ctx.db.write() as conn:
-        if begun is not None:
+        if begun is not None and holder is not None:
             user, place = holder
             if not users.is_unchanged(conn, user):
                 raise InvalidGrant(MALFORMED, reason="changed_meanwhile")
             challenging.ask(conn, ctx, factor, devices[0], place.realm, begun)
         audit.record(conn, ctx, "gd_start_auth")
     return {"challenge_type": factor.challenge_type} | (begun.shown if begun else {})
+
+
+def _fitting(
+    ctx: Context, conn: Connection, opened: Open, user: User, wanted: Wanted
+) -> tuple[Authenticator, ...]:
+    """The devices that may answer, of those that the policy takes. Raises UnsupportedChallengeType, InvalidGrant."""
+    owned = tuple(authenticators.list_authenticators(conn, opened.user_id))
+    asking = asking_of(ctx, conn, opened, user)
+    owed = decide(standing_of(ctx, asking, Person(user, owned, opened.methods)))
+    if isinstance(owed, Enroll) and owed.by_contact:
+        owned = contacts_of(user)
+    elif isinstance(owed, Owed):
+        owned = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
+    return _choose(opened, owned, wanted)
+
+
+def _veiled(ctx: Context, conn: Connection, opened: Open, wanted: Wanted) -> Factor:
+    """What is asked for in a realm in blind mode, whoever it is. Raises UnsupportedChallengeType, InvalidGrant."""
+    if veil.place_of(ctx, conn, opened) is None:
+        raise InvalidGrant(MALFORMED, reason="holder_gone")
+    device = veil.shown(ctx, opened, veil.nobody(ctx, opened))
+    return FACTORS[_choose(opened, (device,), wanted)[0].kind]
 
 
 def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> tuple[Authenticator, ...]:

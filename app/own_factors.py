@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from app import audit
+from app import audit, veil
 from app.accounts import challenging
 from app.asking import Asking, Person, is_good, is_opened_by_pass, name_in, standing_of
 from app.channels import notices
@@ -63,16 +63,24 @@ def open_bearer(
         opened = open_token(ctx, conn, token)
     except (InvalidGrant, ExpiredToken) as refusal:
         raise InvalidGrant(BAD_BEARER, reason=refusal.reason, status=401) from None
-    holder = holder_of(ctx, conn, opened)
+    holder = _veiled_holder(ctx, conn, opened) if opened.veil is not None else holder_of(ctx, conn, opened)
     if holder is None:
         raise InvalidGrant(BAD_BEARER, reason="holder_gone", status=401)
     user, place = holder
     if opened.is_stored and not accepts_stored:
         raise InvalidGrant(BAD_BEARER, reason="needs_access_token", status=401)
+    if opened.veil is not None:
+        device = veil.shown(ctx, opened, user)
+        return Bearer(opened, user, (device,), place, asking_of(ctx, conn, opened, user))
     if not opened.is_stored and scope not in opened.scope.split():
         raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
     owned = tuple(authenticators.list_authenticators(conn, user.id))
     return Bearer(opened, user, owned, place, asking_of(ctx, conn, opened, user))
+
+
+def _veiled_holder(ctx: Context, conn: Connection, opened: Open) -> tuple[User, Place] | None:
+    place = veil.place_of(ctx, conn, opened)
+    return (veil.nobody(ctx, opened), place) if place is not None else None
 
 
 def _opening(ctx: Context, bearer: Bearer, access_pass: str | None) -> tuple[tuple[str, ...], Ticket | None]:

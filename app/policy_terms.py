@@ -19,6 +19,7 @@ FactorWord = Literal[
 FACTOR_NAMES: tuple[FactorWord, ...] = get_args(FactorWord)
 RECOVERY_CODE = "recovery-code"
 PHISHING_RESISTANT = ("webauthn-roaming", "webauthn-platform")
+BLIND_FACTORS = ("otp", RECOVERY_CODE)  # what says nothing of its owner when it is asked for
 NOT_NIST = ("email",)  # SP 800-63B-4 3.1.3.1: no out-of-band authenticator
 ALIASES = {"sms": "phone"}
 

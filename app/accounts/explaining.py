@@ -49,6 +49,7 @@ REASONS = {
     "wrong_client_secret": "The client did not prove who it is.",
     # second factors
     "wrong_code": "The code was wrong.",
+    "blind_token": "The password of this login was wrong; blind mode let a factor be asked for. See `details.login`.",
     "code_replayed": "The code was right, and it was used before.",
     "transaction_used": "The mfa_token has completed a login already.",
     "authenticator_disabled": "The authenticator is disabled after too many wrong answers.",

@@ -16,7 +16,7 @@ from app.errors import Missing, NotPossible, PreconditionFailed
 from app.factors import FACTORS, vocabulary
 from app.policy import policy_of
 from app.policy_mirror import LABEL, LONGEST, document_of, line_of
-from app.policy_terms import Exemption, Terms, Written
+from app.policy_terms import BLIND_FACTORS, Exemption, Terms, Written
 from app.store import realms as rows
 from app.store import users
 from app.store.realms import Realm
@@ -160,7 +160,7 @@ def _with_ids(ctx: Context, terms: Terms, known: Written | None, by: str) -> Ter
 def _check(conn: Connection, ctx: Context, realm: Realm, terms: Terms) -> None:
     """What a schema cannot say. Raises NotPossible."""
     if terms.blind:
-        raise NotPossible("This server cannot hide whether a password was right yet.")
+        _check_blind(conn, ctx, terms)
     grace = terms.enrollment.grace
     if grace.type == "until" and grace.until is None:
         raise NotPossible("A grace until a date needs the date, in enrollment.grace.until.")
@@ -181,6 +181,18 @@ def _check(conn: Connection, ctx: Context, realm: Realm, terms: Terms) -> None:
             raise NotPossible("An emergency account must be a user of this connection with a password.")
         if user_id in exempt:
             raise NotPossible("An emergency account cannot be exempt as well.")
+
+
+def _check_blind(conn: Connection, ctx: Context, terms: Terms) -> None:
+    """A decoy can only pass for somebody with an authenticator app. Raises NotPossible."""
+    if terms.mode == "never" or terms.enforcement != "enforce":
+        raise NotPossible("A policy that asks nobody for a factor cannot hide whether a password was right.")
+    if "otp" not in terms.allows() or not set(terms.allows()) <= set(BLIND_FACTORS):
+        raise NotPossible(
+            "Blind mode takes otp and recovery-code alone: other challenges tell whose they are."
+        )
+    if "totp" not in vocabulary.enabled_kinds(ctx, conn):
+        raise NotPossible("Blind mode asks for one-time passwords: switch that factor on first.")
 
 
 def _check_exemption(exemption: Exemption) -> None:

@@ -101,6 +101,11 @@ def undecided(conn: Connection, turn: Turn) -> None:
     buckets.release(conn, turn.key)
 
 
+def give_back(conn: Connection, turn: Turn) -> None:
+    """What counted for good was no failure after all."""
+    buckets.give_back(conn, turn.key)
+
+
 def before_signup(ctx: Context) -> None:
     """Count a signup, or refuse it. Raises TooManyAttempts."""
     with ctx.db.read() as conn:

@@ -108,14 +108,27 @@ def undecided(conn: Connection, attempt: Attempt) -> None:
         ip_throttle.undecided(conn, attempt.turn)
 
 
-def succeeded(conn: Connection, ctx: Context, realm: Realm, user: User, attempt: Attempt | None) -> None:
-    """Tokens are issued to this person, in the step of the password (`attempt`) or in a later one."""
+def succeeded(
+    conn: Connection,
+    ctx: Context,
+    realm: Realm,
+    user: User,
+    attempt: Attempt | None,
+    *,
+    was_veiled: bool = False,
+) -> None:
+    """Tokens are issued to this person, in the step of the password (`attempt`) or in a later one.
+
+    The right password of a veiled login was counted like a wrong one, and is given back.
+    """
     if attempt is None:
         protection = ctx.look_up(conn, get_protection)
         rules = protection.brute_force
         if rules.is_enabled and realm.has_brute_force_protection and not protection.is_exempt(ctx.ip):
             known = brute_force.attempt_of(rules, realm, user, "", ctx.ip)
             brute_force.succeeded(conn, known, is_reserved=False)
+        if was_veiled and protection.throttling.is_enabled and not protection.is_exempt(ctx.ip):
+            ip_throttle.give_back(conn, ip_throttle.login_turn(protection, ctx.ip, None))
         return
     if attempt.failures is not None:
         brute_force.succeeded(conn, attempt.failures, is_reserved=True)

@@ -34,6 +34,10 @@ class Guess:
     tried: tuple[Authenticator, ...]
     is_counted: bool = True
     """An answer that nobody can guess, given on a device of its own, is not."""
+    veil: str | None = None
+    """The bucket of a veiled login, beside the person's."""
+    refused: str = ""
+    """Why a veiled login's answer is wrong, whatever it is."""
 
 
 def before(
@@ -62,14 +66,59 @@ def before(
         if wait is not None:
             _tell(conn, ctx, user_id)
     if wait is not None:
-        details: dict[str, object] = {
-            "limit": {"max": BUCKET_SIZE, "then_one_each_seconds": REFILL_SECONDS, "wait_seconds": int(wait)}
-        }
-        headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
-        raise InvalidRequest(
-            TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers, details=details
-        )
+        raise _too_many(ctx, wait, event)
     return Guess(user_id, tuple(a for a in candidates if a.id in open_ids))
+
+
+def _too_many(ctx: Context, wait: float, event: str) -> InvalidRequest:
+    details: dict[str, object] = {
+        "limit": {"max": BUCKET_SIZE, "then_one_each_seconds": REFILL_SECONDS, "wait_seconds": int(wait)}
+    }
+    headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
+    return InvalidRequest(
+        TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers, details=details
+    )
+
+
+def before_veiled(
+    ctx: Context,
+    veil: str,
+    user_id: str | None,
+    candidates: Sequence[Authenticator],
+    stand_in: Authenticator,
+    *,
+    event: str,
+) -> Guess:
+    """Count one guess at a login of which it must not be told whose it is, if anybody's. Raises InvalidRequest (429).
+
+    What refuses openly is the bucket that decoys share. The person's own limits hold as well and say nothing: over
+    them any answer is wrong. The statements are as many for nobody, and the stand-in is looked at.
+    """
+    key, refused = f"veiled/{veil}", ""
+    with ctx.db.write() as conn:
+        is_free = buckets.hold(conn, key, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now)
+        if is_free and user_id is not None:
+            wait = attempts.spend_factor_guess(
+                conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
+            )
+            refused = "guess_limit" if wait is not None else "" if candidates else "not_enrolled"
+        elif is_free:
+            buckets.spend(conn, f"{key}/nobody", size=1000, refill_seconds=0.001, now=ctx.now)
+            refused = "blind_token"
+        if not is_free:
+            level = buckets.look(conn, key, refill_seconds=REFILL_SECONDS, now=ctx.now).level
+        elif refused:
+            authenticators.spend_guess(conn, [stand_in.id])
+        else:
+            open_ids = authenticators.spend_guess(conn, [a.id for a in candidates])
+            candidates = [a for a in candidates if a.id in open_ids]
+            refused = "" if candidates else "authenticator_disabled"
+        if not is_free or refused == "guess_limit":
+            _tell(conn, ctx, user_id or veil)
+    if not is_free:
+        raise _too_many(ctx, max(1.0, (level + 1 - BUCKET_SIZE) * REFILL_SECONDS), event)
+    tried = (stand_in,) if refused else tuple(candidates)
+    return Guess(user_id or stand_in.user_id, tried, veil=key, refused=refused)
 
 
 def _tell(conn: Connection, ctx: Context, user_id: str) -> None:
@@ -84,19 +133,25 @@ def _tell(conn: Connection, ctx: Context, user_id: str) -> None:
 
 
 def failed(conn: Connection, ctx: Context, guess: Guess) -> None:
+    if guess.veil is not None:
+        buckets.keep(conn, guess.veil)
     if guess.is_counted:
         authenticators.disable_exhausted(conn, [a.id for a in guess.tried], ctx.now)
 
 
 def undecided(conn: Connection, guess: Guess) -> None:
     """The answer was never looked at: the guess is taken back."""
-    if guess.is_counted:
+    if guess.veil is not None:
+        buckets.release(conn, guess.veil)
+    if guess.is_counted and not guess.refused:
         attempts.give_back_factor_guess(conn, guess.user_id)
         authenticators.give_back_guess(conn, [a.id for a in guess.tried])
 
 
 def succeeded(conn: Connection, guess: Guess, right: Authenticator) -> None:
     """The guess was right for one of them (whose row forgets its failures when it is consumed)."""
+    if guess.veil is not None:
+        buckets.release(conn, guess.veil)
     if guess.is_counted:
         attempts.give_back_factor_guess(conn, guess.user_id)
         authenticators.give_back_guess(conn, [a.id for a in guess.tried if a.id != right.id])

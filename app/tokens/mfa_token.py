@@ -44,6 +44,8 @@ class Open:
     """Factors that rules limited it to."""
     is_stored: bool
     """A stored login, completed once; else a bearer's access token, which lives until it runs out."""
+    veil: str | None = None
+    """Of a realm in blind mode: until the right code comes it is not told whose login it is, if anybody's."""
 
 
 def new_transaction(
@@ -57,13 +59,15 @@ def new_transaction(
     gty: tuple[str, ...],
     methods: Methods,
     demanded: tuple[str, ...],
+    veil: str | None = None,
+    is_decoy: bool = False,
 ) -> tuple[Transaction, str]:
-    """A transaction and the `mfa_token` that opens it."""
+    """A transaction and the `mfa_token` that opens it; a decoy is nobody's and nobody can complete it."""
     token = random_token()
     transaction = Transaction(
         id=f"mfa_{random_id(22)}",
         token_digest=digest(token),
-        user_id=user.id,
+        user_id=None if is_decoy else user.id,
         realm_id=user.realm_id,
         client_id=client.id,
         audience=audience.identifier,
@@ -74,6 +78,7 @@ def new_transaction(
         demanded=" ".join(demanded) or None,
         created_at=ctx.now,
         expires_at=ctx.now + LIFETIME,
+        veil=veil,
     )
     return transaction, token
 
@@ -104,7 +109,7 @@ def open_stored(ctx: Context, conn: Connection, token: str) -> Open:
         raise ExpiredToken(EXPIRED, reason="mfa_token_expired")
     return Open(
         found.id,
-        found.user_id,
+        found.user_id or "",
         found.realm_id,
         found.client_id,
         found.audience,
@@ -114,6 +119,7 @@ def open_stored(ctx: Context, conn: Connection, token: str) -> Open:
         found.methods,
         tuple((found.demanded or "").split()),
         is_stored=True,
+        veil=found.veil,
     )
 
 

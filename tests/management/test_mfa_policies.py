@@ -50,6 +50,14 @@ def test_a_policy_is_shown_replaced_merged_and_taken_back(admin: Admin, wire: Wi
     assert [e.reason for e in wire.events() if e.type == "gd_tenant_update"] == ["mfa_policy"] * 5
 
 
+def test_blind_mode_takes_one_time_passwords_alone(admin: Admin, cast: Cast) -> None:
+    terms = {"mode": "always", "blind": True, "factors": {"allowed": ["otp", "recovery-code"]}}
+    assert admin.put(path_of(cast), terms)["blind"] is True
+    admin.delete(path_of(cast))
+    admin.put("/guardian/factors/otp", {"enabled": False})
+    refused(admin.ask("PUT", path_of(cast), terms), 400, "invalid_body")
+
+
 def test_of_two_who_change_the_same_version_one_hears_that_it_changed(admin: Admin, cast: Cast) -> None:
     path, api = path_of(cast), f"/api/v2{path_of(cast)}"
 
@@ -84,7 +92,10 @@ REFUSED: list[dict[str, Any]] = [
     {"enrollment": {"grace": {"type": "until"}}},
     {"enrollment": {"grace": {"type": "until", "until": "tomorrow"}}},
     {"enrollment": {"proof": "verified_email"}},
-    {"blind": True},
+    {"blind": True},  # with factors whose challenges tell of their owner
+    {"blind": True, "factors": {"allowed": ["recovery-code"]}},
+    {"blind": True, "factors": {"allowed": ["otp"]}, "mode": "never"},
+    {"blind": True, "factors": {"allowed": ["otp"]}, "enforcement": "report_only"},
     {"exemptions": [{"type": "user", "value": "auth0|1"}]},
     {"exemptions": [{"type": "network", "value": "here", "reason": "x"}]},
     {"exemptions": [{"type": "planet", "value": "x", "reason": "x"}]},

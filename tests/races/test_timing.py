@@ -26,6 +26,8 @@ pytestmark = pytest.mark.races
 
 TRIES = size(300, 2000)
 MARGIN = 0.05 if evidence.FULL else 0.10
+BLIND_TRIES = size(60, 2000)
+BLIND_MARGIN = 0.05 if evidence.FULL else 0.25  # of 60 a class chance alone makes 0.05
 ROOT = Path(__file__).parents[2]
 PRODUCTION = {"hash_memory_kib": DEFAULT_HASH_MEMORY_KIB, "hash_time": DEFAULT_HASH_TIME}
 VARYING = {"date", "x-request-id", "x-ratelimit-reset"}  # the last is a time of day
@@ -122,7 +124,11 @@ def auc(ones: Sequence[float], others: Sequence[float]) -> float:
 
 def measured(live: Live, usernames: Mapping[str, str], tries: int) -> dict[str, list[float]]:
     """Seconds of each answer by state, one request at a time, in random order, on a server that is warm."""
-    requests = {state: password_request(live, name, "wrong") for state, name in usernames.items()}
+    return measured_logins(live, {state: (name, "wrong") for state, name in usernames.items()}, tries)
+
+
+def measured_logins(live: Live, logins: Mapping[str, tuple[str, str]], tries: int) -> dict[str, list[float]]:
+    requests = {state: password_request(live, *tried) for state, tried in logins.items()}
     for request in list(requests.values()) * 5:
         live.send(request)
     order = [state for state in requests for _ in range(tries)]
@@ -167,6 +173,29 @@ def test_the_time_of_an_answer_tells_no_names(templates: Templates, tmp_path: Pa
     assert all(abs(value - 0.5) <= MARGIN for value in found.values()), found
     told = ", ".join(f"{pair} {value:.3f}" for pair, value in found.items())
     report(f"T4 time of an answer ({kind})", tried=f"{TRIES} a class, production hash", held=f"AUC {told}")
+
+
+@pytest.mark.parametrize("kind", KINDS if evidence.FULL else KINDS[:1])
+@pytest.mark.timeout(1800)
+def test_in_blind_mode_the_time_of_an_answer_tells_no_passwords(
+    templates: Templates, tmp_path: Path, kind: str
+) -> None:
+    logins = {
+        "right": ("alice@example.com", making.PASSWORD),
+        "wrong": ("alice@example.com", "wrong"),
+        "unknown": ("nobody@example.com", "wrong"),
+    }
+    with at_production_cost(templates, kind, tmp_path, mutant=False) as live:
+        with live.server.db.read() as conn:
+            staff = realms.find_realm_by_name(conn, "staff")
+        assert staff is not None
+        allowed = {"allowed": ["otp", "recovery-code"]}
+        making.set_policy(live.server, staff, {"mode": "when_enrolled", "blind": True, "factors": allowed})
+        seconds = measured_logins(live, logins, BLIND_TRIES)
+    found = {f"{a}/{b}": auc(seconds[a], seconds[b]) for a, b in combinations(logins, 2)}
+    assert all(abs(value - 0.5) <= BLIND_MARGIN for value in found.values()), found
+    told = ", ".join(f"{pair} {value:.3f}" for pair, value in found.items())
+    report(f"T5 time of an answer in blind mode ({kind})", tried=f"{BLIND_TRIES} a class", held=f"AUC {told}")
 
 
 def test_without_the_work_for_nobody_the_time_tells_names(templates: Templates, tmp_path: Path) -> None:
