@@ -158,7 +158,8 @@ def test_no_memory_at_all_ends_nothing_but_requests(templates: Templates, tmp_pa
         ledger.accidents = [answer for answer in ledger.accidents if answer not in bare]
         audit_books(live, ledger)
     answers = ledger.statuses
-    assert len(bare) <= sum(answers.values()) / 100, answers
+    # How many is luck: it answers so within a millisecond, for as long as not a page is left.
+    assert len(bare) <= sum(answers.values()) / size(10, 100), answers
     assert set(answers) <= {200, 400, 401, 403, 429, 503} | ({500} if bare else set()), answers
     report(
         f"5.6 no address space ({kind})",
