@@ -166,8 +166,7 @@ def remove(
             authenticators.remove_authenticators(conn, user.id)
             users.note_reset(conn, user.id, ctx.now)
         if reason == BY_ADMINISTRATOR:
-            users.update_user(conn, user.id, tokens_valid_after=ctx.now)
-            people.end_access(conn, ctx, user)
+            people.log_out(conn, ctx, user)
             alerts.tell(conn, ctx, user.realm_id, "reset", user.id)
         notices.put(conn, ctx, user, "factor_removed")
     audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})

@@ -141,8 +141,7 @@ def set_password(conn: Connection, ctx: Context, user: User, password_hash: str)
 def set_blocked(conn: Connection, ctx: Context, user: User, is_blocked: bool) -> None:
     users.update_user(conn, user.id, is_blocked=is_blocked, updated_at=ctx.now)
     if is_blocked:
-        users.update_user(conn, user.id, tokens_valid_after=ctx.now)
-        end_access(conn, ctx, user)
+        log_out(conn, ctx, user)
     ctx.facts.user_id = user.id
     what = "user_blocked" if is_blocked else "user_unblocked"
     changes.record(
@@ -157,13 +156,18 @@ def end_access(conn: Connection, ctx: Context, user: User) -> None:
     transactions.void_transactions(conn, user.id)
 
 
+def log_out(conn: Connection, ctx: Context, user: User) -> None:
+    """End access, that of tokens which an API can verify by itself as far as they are asked about here."""
+    users.update_user(conn, user.id, tokens_valid_after=ctx.now)
+    end_access(conn, ctx, user)
+
+
 def revoke_access(conn: Connection, ctx: Context, user: User, *, keeps_refresh_tokens: bool = False) -> None:
     """End what a person is logged in with: access tokens are no longer taken here, refresh tokens end."""
     if keeps_refresh_tokens:
         opaque_tokens.remove_opaque_tokens(conn, user.id)
     else:
-        users.update_user(conn, user.id, tokens_valid_after=ctx.now)
-        end_access(conn, ctx, user)
+        log_out(conn, ctx, user)
     ctx.facts.user_id = user.id
     audit.record(conn, ctx, "srrt", "access_revoked")
 
@@ -200,8 +204,7 @@ def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     """Remove every authenticator of a person, passkeys too, and end all access. Returns the kinds that were
     confirmed.
     """
-    users.update_user(conn, user.id, tokens_valid_after=ctx.now)
-    end_access(conn, ctx, user)
+    log_out(conn, ctx, user)
     users.note_reset(conn, user.id, ctx.now)
     kinds = authenticators.remove_authenticators(conn, user.id)
     if passkeys.remove_passkeys(conn, user.id):

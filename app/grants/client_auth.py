@@ -127,7 +127,7 @@ def _by_assertion(ctx: Context, client_id: str | None, assertion: str) -> Authen
         raise InvalidClient(BAD_ASSERTION, reason="unknown_client")
     if client_id not in (None, client.id):
         raise InvalidClient(BAD_ASSERTION, reason="assertion_for_other_client")
-    claims = verified(assertion, [key for key in keys if key.is_good(ctx.now)])
+    claims = verified(assertion, keys, ctx.now)
     if claims is None:
         raise InvalidClient(BAD_ASSERTION, reason="assertion_signature")
     problem = _problem(ctx, claims, client.id)
@@ -152,9 +152,9 @@ def _unverified_subject(assertion: str) -> str | None:
     return subject if isinstance(subject, str) and subject.isprintable() else None
 
 
-def verified(assertion: str, keys: list[clients.ClientKey]) -> dict[str, Any] | None:
-    """The claims, if one of these keys signed them; what they say is for the caller to look at."""
-    for key in keys:
+def verified(assertion: str, keys: list[clients.ClientKey], now: datetime) -> dict[str, Any] | None:
+    """The claims, if one of these keys signed them and has not run out; what they say is for the caller to look at."""
+    for key in filter(lambda key: key.is_good(now), keys):
         options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
         try:
             return jwt.decode(assertion, key.public_pem, algorithms=[key.alg], options=options)

@@ -51,7 +51,7 @@ def read(ctx: Context, client: Client, token: str, body: bytes) -> EndUser:
         keys = ctx.look_up(conn, clients.list_client_keys, client.id)
     if not keys:
         raise _refusal(ctx, "no_key")
-    claims = verified(token, [key for key in keys if key.is_good(ctx.now)])
+    claims = verified(token, keys, ctx.now)
     if claims is None:
         raise _refusal(ctx, "signature")
     problem = _problem(ctx, claims, client, body)
