@@ -18,6 +18,11 @@ def size(small: Number, full: Number) -> Number:
     return full if FULL else small
 
 
+def within(seconds: float) -> float:
+    """A bound on time: as asked in `make evidence`, four times that in `make test`, which shares its machine."""
+    return seconds if FULL else 4 * seconds
+
+
 def report(demand: str, *, tried: str, held: str) -> None:
     """Note one measured row; kept only in `make evidence`."""
     if FULL:

@@ -29,7 +29,7 @@ from app.store.events import Event, add_event
 from app.store.log_streams import LogStream
 from tests.conftest import NOON
 from tests.databases import KINDS, Templates
-from tests.evidence import report
+from tests.evidence import report, within
 from tests.live import serving
 from tests.making import Cast
 from tests.wire import Wire
@@ -455,7 +455,7 @@ def test_a_slow_sink_slows_no_login(
     found.stopped.set()
     running.join()
     report("logins while a sink hangs", tried="5 and 5", held=f"{alone:.2f} s before, {beside:.2f} s beside")
-    assert beside < alone + 4  # a login that waited for the sink would wait five seconds
+    assert beside < alone + within(4)  # five logins that waited for the sink would take 25 seconds
 
 
 @pytest.mark.races

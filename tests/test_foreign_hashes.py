@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.foreign_hashes import BadHash, is_foreign, read, read_bcrypt, verify
-from tests.evidence import report, size
+from tests.evidence import report, size, within
 from tests.foreign_vectors import VECTORS, coded, keyed, one
 
 ARGON2ID = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
@@ -230,7 +230,7 @@ def test_the_dearest_hash_takes_about_a_second(custom: dict[str, Any]) -> None:
     assert not verify(stored, "\U0001f511" * 1024)
     seconds = time.thread_time() - started
     report(f"dearest {custom['algorithm']}", tried="1", held=f"{seconds:.2f} s")
-    assert seconds < 3  # about one on an idle core; a busy machine must not fail the suite
+    assert seconds < within(3)  # about one on an idle core
 
 
 # --- odd inputs ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import trustme
 
 from app import http_out
 from app.http_out import Failed, Forbidden, is_permitted, post
-from tests.evidence import report
+from tests.evidence import report, within
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -146,7 +146,7 @@ def test_no_spelling_of_a_forbidden_address_is_asked(canary: Canary) -> None:
         started = time.monotonic()
         with pytest.raises(Forbidden):
             canary.send(url, networks=())
-        assert time.monotonic() - started < 6, url
+        assert time.monotonic() - started < within(6), url
     assert canary.asked == [] and len(LITERALS) + len(SPELLINGS) > 90
     report("forbidden addresses", tried=f"{len(urls)} addresses", held="0 reached the canary")
 
@@ -209,7 +209,7 @@ def test_an_answer_that_is_too_large_is_cut_off(canary: Canary, has_length: bool
     started = time.monotonic()
     with pytest.raises(Failed, match="answer_too_large"):
         canary.send()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < within(5)
 
 
 def test_a_compressed_answer_is_not_unpacked(canary: Canary) -> None:
@@ -232,7 +232,7 @@ def drip_head(ask: BaseHTTPRequestHandler) -> None:
 
 
 def silent(ask: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
+    time.sleep(10)
 
 
 @pytest.mark.parametrize("reply", [drip, drip_head, silent])
@@ -241,7 +241,7 @@ def test_slowness_has_one_end(canary: Canary, reply: Callable[[BaseHTTPRequestHa
     started = time.monotonic()
     with pytest.raises(Failed, match="timed_out"):
         canary.send(total_seconds=0.6)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < within(2)
 
 
 def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.M
     with pytest.raises(Failed, match="timed_out"):
         post("https://sink.example/", b"", {}, total_seconds=0.3)
     done.set()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < within(2)
 
 
 @pytest.mark.parametrize(

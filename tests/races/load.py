@@ -12,6 +12,7 @@ import pyotp
 
 from app.settings import BARE_NAMES, variable
 from app.store.events import Event, list_events
+from tests.evidence import within
 from tests.live import BELAY, Answer, Live, form_request
 from tests.making import API, APP_SECRET, PASSWORD
 
@@ -138,7 +139,7 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> float:
     """Ask until it is true; returns the seconds that it took."""
     started = time.monotonic()
     while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
+        assert time.monotonic() - started < within(seconds), f"not within {seconds} s: {what}"
         time.sleep(0.02)
     return time.monotonic() - started
 

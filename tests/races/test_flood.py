@@ -16,7 +16,7 @@ from app.settings import DEFAULT_HASH_MEMORY_KIB, DEFAULT_HASH_TIME
 from app.store.attempts import password_attempts
 from tests import making
 from tests.databases import KINDS, Templates
-from tests.evidence import report, size
+from tests.evidence import report, size, within
 from tests.live import Answer, Live, serving
 from tests.making import Cast
 from tests.races.load import (
@@ -40,7 +40,7 @@ ROUNDS = size(2, 5)
 AT_A_TIME = size(100, 200)
 # A lost gate makes others wait for many seconds. The load comes from the same two cores, so that in the suite, where
 # other things have just run, the margin is wide.
-LONGEST_P95_SECONDS = size(1, 0.5)
+LONGEST_P95_SECONDS = within(0.5)
 WISHED_P95_SECONDS = 0.1
 MARGIN_MIB = 64  # threads and connections that the flood opens, a worker
 COSTLY = {
@@ -179,7 +179,7 @@ def test_beyond_the_gates_patience_people_are_told_to_come_back(
             failures = func.sum(password_attempts.c.failures + password_attempts.c.pending)
             counted = conn.execute(select(failures)).scalar_one()
         assert counted == statuses[403], "a password that nobody looked at is no failure"
-        assert until(lambda: login(live, "bob@example.com").status == 200, 5, "a login afterwards") < 5
+        assert until(lambda: login(live, "bob@example.com").status == 200, 5, "a login afterwards")
     report(
         f"T41 the gate's deadline ({kind})",
         tried="100 logins at once, patience 0.05 s",

@@ -23,7 +23,7 @@ SECONDS = size(2, 20)
 A_SECOND = (
     40  # logins in the realm whose directory hangs; without a bulkhead they hold every thread within a second
 )
-FLOOR_SECONDS = size(0.1, 0.03)  # below, a ratio measures the machine
+FLOOR_SECONDS = size(0.3, 0.03)  # below, a ratio measures the machine
 
 
 def measured(live: Live, realm: str, directory: Listener) -> tuple[float, Counter[int]]:

@@ -22,7 +22,7 @@ from tests.rules.escapes import ASKING, EXHAUSTING, FORGING, REACHING
 pytestmark = [pytest.mark.races, pytest.mark.timeout(1200)]
 
 ATTEMPTS = [*EXHAUSTING, *REACHING, *FORGING, *ASKING]
-FLOOR_SECONDS = 0.03  # below, a ratio measures the machine
+FLOOR_SECONDS = size(0.1, 0.03)  # below, a ratio measures the machine
 HARMLESS = "user.note = 'seen';"
 
 

@@ -20,7 +20,7 @@ from app.store.buckets import buckets
 from app.store.documents import Document, put_document
 from tests import making
 from tests.databases import KINDS, Templates
-from tests.evidence import report, size
+from tests.evidence import report, size, within
 from tests.live import Answer, Live, raw_request, serving
 from tests.making import PASSWORD, Cast
 from tests.races.load import (
@@ -139,7 +139,7 @@ def test_stolen_pairs_from_one_address(proxied: Live, people: Cast) -> None:
     assert is_served(proxied, "203.0.113.2") == 200, "and from elsewhere"
     assert {answer.status for answer in innocent} == {200}
     p95 = percentile([answer.seconds for answer in innocent], 0.95)
-    assert p95 < size(3, 1)  # seconds; the suite shares its machine
+    assert p95 < within(1)
     report(
         "T1 stuffing from one address",
         tried=f"{PAIRS} pairs, {RIGHT} right, c=32, 4 workers",
@@ -161,7 +161,7 @@ def test_stolen_pairs_from_many_addresses(proxied: Live, people: Cast) -> None:
     assert {answer.status for answer in answers} <= {200, 403, 429}
     assert {answer.status for answer in innocent} == {200}
     p95 = percentile([answer.seconds for answer in innocent], 0.95)
-    assert p95 < size(3, 1)  # seconds; the suite shares its machine
+    assert p95 < within(1)
     report(
         "T1 stuffing from many addresses",
         tried=f"{PAIRS} pairs from {SOURCES} addresses, c=32",

