@@ -66,5 +66,8 @@ def steps(now: datetime) -> int:
 def prune_step(conn: Connection, step: int, now: datetime) -> tuple[str, int]:
     """Remove at most one batch of one kind; returns the table and the number removed."""
     table, key, is_dead = _dead_rows(now)[step]
-    batch = select(key).where(is_dead).limit(BATCH)
+    # The keys themselves and no subquery: PostgreSQL joins one with every dead row where its statistics are old.
+    batch = conn.execute(select(key).where(is_dead).limit(BATCH)).scalars().all()
+    if not batch:
+        return table.name, 0
     return table.name, int(conn.execute(delete(table).where(is_dead, key.in_(batch))).rowcount)

@@ -247,7 +247,8 @@ def count(conn: Connection, table: Table) -> int:
 @pytest.mark.slow
 def test_batches_are_small_and_short(server: Server, cast: Cast) -> None:
     dead = size(5_000, 200_000)
-    add(server, opaque_tokens, [opaque(cast, f"dead {n}", DEAD) for n in range(dead)])
+    for first in range(0, dead, 5_000):
+        add(server, opaque_tokens, [opaque(cast, f"dead {first + n}", DEAD) for n in range(5_000)])
     add(server, opaque_tokens, [opaque(cast, f"live {n}", ALIVE) for n in range(1000)])
     step = next(n for n in range(prune.steps(NOON)) if prune._dead_rows(NOON)[n][0] is opaque_tokens)
     seconds, removed = [], BATCH
