@@ -8,7 +8,8 @@ help: ## list the targets
 install: ## the environment alone: .venv, from hashed locks
 	@sh scripts/install.sh runtime
 
-run: install ## demo data and the server on http://127.0.0.1:$${PORT:-8000}; prints a tour to copy
+run: ## demo data and the server on http://127.0.0.1:$${PORT:-8000}; prints a tour to copy
+	@sh scripts/install.sh tour
 	@exec .venv/bin/belay demo
 
 test: ## the whole suite, on SQLite and on a real PostgreSQL

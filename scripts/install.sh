@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv from the hashed locks: `install.sh runtime` or `install.sh test`.
+# Makes .venv from the hashed locks: `install.sh runtime`, `install.sh tour` or `install.sh test`.
 # Does nothing when the locks have not changed since the last time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -36,6 +36,10 @@ if ! done_already runtime; then
             || { rm -f .venv/.argon2-avx2; echo "the AVX2 build of argon2 failed; the slower wheel is used" >&2; }
     fi
     echo "$stamp" > .venv/.installed-runtime
+fi
+if [ "$want" = tour ] && ! done_already tour && ! done_already test; then
+    pip install -q --require-hashes --only-binary :all: -r requirements-tour.lock
+    echo "$stamp" > .venv/.installed-tour
 fi
 if [ "$want" = test ] && ! done_already test; then
     pip install -q --require-hashes --only-binary :all: -r requirements-test.lock

@@ -6,6 +6,7 @@ export UV_NO_PROGRESS=1
 uv lock -q --upgrade
 export_group() { uv export -q --format requirements-txt --no-emit-project --no-annotate --no-header "$@"; }
 export_group > requirements.lock
+export_group --only-group tour > requirements-tour.lock
 export_group --only-group build > requirements-build.lock
 export_group --group test --group check > requirements-test.lock
 # The source archive of one package, for the AVX2 build of scripts/install.sh.

@@ -16,11 +16,14 @@ secret=$(echo "$answer" | member secret)
 answer=$(curl -s $BELAY/oauth/token -d grant_type=http://auth0.com/oauth/grant-type/mfa-otp \
   -d mfa_token=$mfa_token -d otp=$(otp $secret) -d client_id=$PUBLIC_CLIENT); echo "$answer"
 
-# 4. Another library verifies the access token with the published keys.
-.venv/bin/python -c 'import jwt, sys
+# 4. Another library than the server's verifies the access token with the published keys.
+.venv/bin/python -c 'import json, sys, urllib.request
+from joserfc import jwk, jwt
 url, audience, token = sys.argv[1:]
-key = jwt.PyJWKClient(url).get_signing_key_from_jwt(token)
-print(jwt.decode(token, key, algorithms=["RS256"], audience=audience))' \
+keys = jwk.KeySet.import_key_set(json.load(urllib.request.urlopen(url)))
+claims = jwt.decode(token, keys, algorithms=["RS256"]).claims
+jwt.JWTClaimsRegistry(aud={"essential": True, "value": audience}).validate(claims)
+print(claims)' \
   $BELAY/.well-known/jwks.json $API "$(echo "$answer" | member access_token)"
 
 # 5. The refresh token works once and is replaced.
