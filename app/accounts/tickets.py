@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from app import audit
 from app.accounts import passwords
+from app.channels import notices
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import InvalidGrant
@@ -17,6 +18,7 @@ from app.store.users import User
 
 DEFAULT_SECONDS = 432000  # Auth0's, for tickets that an administrator makes
 ASKED_SECONDS = 3600  # for a link that somebody asked for without proof
+ASKED_PAUSE = timedelta(seconds=1)
 SPENT = "This link has been used or has run out. Please ask for a new one."
 
 
@@ -31,9 +33,33 @@ def create_ticket(
     marks_verified: bool = False,
     allows_more: bool = False,
     kinds: tuple[str, ...] = (),
-    is_asked_for: bool = False,
 ) -> tuple[Ticket, str]:
-    """A ticket and its token, which is told this once. One that somebody asked for without proof voids none."""
+    """A ticket and its token, which is told this once. It takes the place of older ones of its kind."""
+    ticket, token = _new_ticket(
+        ctx,
+        user,
+        kind,
+        seconds=seconds,
+        result_url=result_url,
+        marks_verified=marks_verified,
+        allows_more=allows_more,
+        kinds=kinds,
+    )
+    tickets.add_ticket(conn, ticket, voids=True)
+    return ticket, token
+
+
+def _new_ticket(
+    ctx: Context,
+    user: User,
+    kind: str,
+    *,
+    seconds: int,
+    result_url: str | None = None,
+    marks_verified: bool = False,
+    allows_more: bool = False,
+    kinds: tuple[str, ...] = (),
+) -> tuple[Ticket, str]:
     token = random_token()
     details = {
         "email": user.email,
@@ -51,8 +77,30 @@ def create_ticket(
         ctx.now + timedelta(seconds=seconds),
         {name: value for name, value in details.items() if value},
     )
-    tickets.add_ticket(conn, ticket, voids=not is_asked_for)
     return ticket, token
+
+
+def send_reset(conn: Connection, ctx: Context, realm: Realm, user: User | None) -> None:
+    """Mail somebody a link that sets a password, because a stranger asked for it: it voids no other.
+
+    For nobody the same is done for nothing, and the mail waits a moment for whoever sends it: neither may the time of
+    the answer tell who is there.
+    """
+    holder = user or User(
+        f"auth0|{random_id(24)}", realm.id, ctx.now, ctx.now, email="nobody@example.invalid"
+    )
+    ticket, token = _new_ticket(ctx, holder, "password", seconds=ASKED_SECONDS)
+    tickets.add_ticket_if_there(conn, ticket)
+    notices.put(
+        conn,
+        ctx,
+        holder,
+        "reset_email",
+        valid_for=timedelta(seconds=ASKED_SECONDS),
+        is_for_nobody=user is None,
+        waits_for=ASKED_PAUSE,
+        url=address(ctx, "password", token),
+    )
 
 
 def address(ctx: Context, kind: str, token: str) -> str:

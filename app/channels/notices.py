@@ -144,11 +144,14 @@ def put(
     *,
     to: str | None = None,
     valid_for: timedelta = VALID_FOR,
+    is_for_nobody: bool = False,
+    waits_for: timedelta = timedelta(0),
     **values: str,
 ) -> bool:
     """Have a mail sent once this transaction is committed; False where there is no address or no mail.
 
-    A notice goes to an address that is known to be the person's; a link proves that by being used.
+    A notice goes to an address that is known to be the person's; a link proves that by being used. One for nobody is
+    written and never sent.
     """
     address = to or user.email
     is_link = "url" in values
@@ -166,7 +169,16 @@ def put(
         sender=own.sender if own else None,
         language=ctx.language if ctx.language in TEXTS else "en",
     )
-    outbox.put(conn, ctx, "email", message, expires_at=ctx.now + valid_for, user_id=user.id)
+    outbox.put(
+        conn,
+        ctx,
+        "email",
+        message,
+        expires_at=ctx.now + valid_for,
+        user_id=None if is_for_nobody else user.id,
+        is_for_nobody=is_for_nobody,
+        waits_for=waits_for,
+    )
     return True
 
 

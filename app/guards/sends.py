@@ -30,6 +30,7 @@ PERSON = (10, 3600.0)  # ten, and one back an hour: Auth0's figure
 DESTINATION = (10, 3600.0)
 ADDRESS = (30, 120.0)
 COUNTRY = (100, 36.0)  # a hundred an hour to one country from one realm
+RESETS = (5, 720.0)  # mails that strangers may have sent to a person: five, and five an hour
 
 WORDS = {"sms": "SMS", "voice": "calls", "email": "emails"}
 TOO_MANY = "Too many {what} sent by the user. Wait for some minutes before retrying."
@@ -91,6 +92,13 @@ def before(
         wait = buckets.spend(conn, key, size=size, refill_seconds=refill_seconds, now=ctx.now)
         if wait is not None:
             _refuse(ctx, channel, f"send_limit_{what}", wait)
+
+
+def may_ask_for_reset(conn: Connection, ctx: Context, identity: str) -> bool:
+    """Count a link that somebody asks for without proof; unknown names count too, so that it tells nothing."""
+    size, refill_seconds = RESETS
+    key = f"send/reset/{digest(identity)}"
+    return buckets.spend(conn, key, size=size, refill_seconds=refill_seconds, now=ctx.now) is None
 
 
 def country_of(number: str) -> str:

@@ -67,7 +67,7 @@ class Queued:
     sealed_content: str | None = field(default=None, repr=False)
     """Gone once nothing more will be sent."""
     state: str = "waiting"
-    """`waiting`, `sending`, then `sent`, `failed`, or `lost`: nobody knows whether it arrived."""
+    """`waiting`, `sending`, then `sent`, `failed`, or `lost`: nobody knows whether it arrived. `void`: for nobody."""
     problem: str | None = None
     tries: int = 0
     claimed_at: datetime | None = None

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from app.store.base import UTCDateTime, metadata, row_of, value_of, won
+from app.store.users import users
 
 tickets = Table(
     "tickets",
@@ -55,6 +56,12 @@ class Ticket:
 
 
 _BY_DIGEST = select(tickets).where(_T.token_digest == bindparam("digest"))
+_ADD_IF_THERE = insert(tickets).from_select(
+    tickets.c.keys(),
+    select(*(bindparam(f"new_{column.name}", type_=column.type) for column in tickets.c)).where(
+        users.c.id == bindparam("new_user_id")
+    ),
+)
 
 
 def find_ticket(conn: Connection, token_digest: str) -> Ticket | None:
@@ -67,6 +74,11 @@ def add_ticket(conn: Connection, ticket: Ticket, *, voids: bool) -> None:
     if voids:
         conn.execute(delete(tickets).where(_T.user_id == ticket.user_id, _T.kind == ticket.kind))
     conn.execute(insert(tickets).values(**row_of(ticket)))
+
+
+def add_ticket_if_there(conn: Connection, ticket: Ticket) -> None:
+    """The same statement for somebody and for nobody, who gets none."""
+    conn.execute(_ADD_IF_THERE, {f"new_{name}": value for name, value in row_of(ticket).items()})
 
 
 def consume_ticket(conn: Connection, ticket_id: str, now: datetime) -> bool:

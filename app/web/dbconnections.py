@@ -1,18 +1,15 @@
 """`/dbconnections/signup` and `/dbconnections/change_password`: what people may do for themselves by an application."""
 
-from datetime import timedelta
-
 from flask import Blueprint, Response
 
 from app import accounts, audit
 from app.accounts import passwords, tickets
 from app.accounts.passwords import PasswordRefused
 from app.addresses import network_of
-from app.channels import notices
 from app.context import Context
 from app.errors import Conflict, InvalidRequest, NotPossible, TooManyAttempts
 from app.grants.dispatch import record_refusal, text_member
-from app.guards import ip_throttle
+from app.guards import brute_force, ip_throttle, sends
 from app.store import clients, realms, users
 from app.store.clients import Client
 from app.store.realms import Realm
@@ -143,7 +140,7 @@ def _sign_up(ctx: Context, members: dict[str, object]) -> Response:
 
 @blueprint.post("/change_password")
 def change_password() -> Response:
-    """The same answer whoever asks for whomever; only a person who exists gets a ticket."""
+    """The same answer in the same time, whoever asks for whomever and how often; only people get a ticket."""
     ctx, members = context(), read_members()
     _, realm = _place(ctx, members)
     name = next((found for word in PROFILE[:3] if (found := text_member(members, word))), None)
@@ -157,16 +154,15 @@ def change_password() -> Response:
             and realm.takes_passwords
             and not realm.options.get("disable_self_service_change_password")
         )
-        if user is not None and user.email and not user.is_blocked and is_open:
-            ctx.facts.user_id = user.id
-            seconds = tickets.ASKED_SECONDS
-            _, token = tickets.create_ticket(conn, ctx, user, "password", seconds=seconds, is_asked_for=True)
-            valid_for = timedelta(seconds=seconds)
-            url = tickets.address(ctx, "password", token)
-            notices.put(conn, ctx, user, "reset_email", valid_for=valid_for, url=url)
+        ctx.facts.user_id = user.id if user is not None else None
+        has_room = sends.may_ask_for_reset(conn, ctx, brute_force.identity_of(realm, user, name))
+        if not has_room or user is None or not user.email or user.is_blocked or not is_open:
+            user = None
+        tickets.send_reset(conn, ctx, realm, user)
+        if user is not None:
             audit.record(conn, ctx, "scpr")
         else:
-            audit.record(conn, ctx, "fcpr", "nobody_to_write_to")
+            audit.record(conn, ctx, "fcpr", "nobody_to_write_to" if has_room else "reset_limit")
     return Response(SENT, content_type="text/html; charset=utf-8")
 
 

@@ -142,9 +142,13 @@ def measured_logins(live: Live, logins: Mapping[str, tuple[str, str]], tries: in
 
 
 @contextmanager
-def at_production_cost(templates: Templates, kind: str, folder: Path, *, mutant: bool) -> Iterator[Live]:
+def at_production_cost(
+    templates: Templates, kind: str, folder: Path, *, mutant: bool, **more: str
+) -> Iterator[Live]:
     command = (sys.executable, "-m", "tests.mutants", "serve") if mutant else (BELAY, "serve")
-    env = {variable(name): str(value) for name, value in PRODUCTION.items()} | {"PYTHONPATH": str(ROOT)}
+    env = (
+        {variable(name): str(value) for name, value in PRODUCTION.items()} | {"PYTHONPATH": str(ROOT)} | more
+    )
     with serving(templates, kind, folder, workers=2, command=command, **env) as live:
         cheap, live.server = live.server, open_server(live.server.settings.model_copy(update=PRODUCTION))
         cheap.db.dispose()

@@ -1,0 +1,190 @@
+"""The time of an answer in each state of an account, its realm or its address tells no names either (R-d, T4, T5)."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, update
+
+from app import accounts
+from app.context import Server
+from app.guards.protection import BRUTE_FORCE, LOGIN_STAGE, THROTTLING
+from app.guards.sends import RESETS
+from app.passwords import FORM
+from app.store import realms, users
+from app.store.attempts import factor_guesses
+from app.store.authenticators import authenticators
+from app.store.buckets import buckets
+from app.store.documents import Document, put_document
+from app.store.events import list_events
+from app.store.realms import Realm
+from tests import evidence, making
+from tests.databases import KINDS, Templates
+from tests.directories import slapd as slapds
+from tests.directories.conftest import authority, make_directory_realm, service, slapd  # noqa: F401
+from tests.directories.fakes import LoginService
+from tests.directories.slapd import Slapd
+from tests.evidence import report, size
+from tests.live import Answer, Live, form_request, raw_request
+from tests.races.load import APP, mfa_token, password_request, token_request
+from tests.races.test_timing import at_production_cost, auc, canonical, context
+from tests.stories.test_imported_password import import_user
+from tests.test_ruling import put as put_rule
+from tests.wire import MFA_OTP, PASSWORD_REALM
+
+pytestmark = [pytest.mark.races, pytest.mark.timeout(3600)]
+
+FEW = size(40, 2000)
+MANY = size(150, 2000)
+# What chance alone makes of so few is 0.065 for 40 a class and 0.033 for 150: about four and a half times that.
+MARGINS = {40: 0.30, 150: 0.15, 2000: 0.05}
+BOTH = KINDS if evidence.FULL else KINDS[:1]
+
+
+def repeated(live: Live, requests: Mapping[str, bytes], tries: int, status: int) -> dict[str, list[float]]:
+    """One request of each class, again and again, on a server that is warm."""
+    for request in list(requests.values()) * 5:
+        live.send(request)
+    return timed(live, {name: [request] * tries for name, request in requests.items()}, status)
+
+
+def timed(live: Live, requests: Mapping[str, Sequence[bytes]], status: int) -> dict[str, list[float]]:
+    """Seconds of each answer by class, one request at a time in random order; all of them the same answer."""
+    left = {name: iter(found) for name, found in requests.items()}
+    order = [name for name, found in requests.items() for _ in found]
+    random.shuffle(order)
+    seconds: dict[str, list[float]] = {name: [] for name in requests}
+    seen: set[object] = set()
+    for name in order:
+        answer = live.send(next(left[name]))
+        assert answer.status == status, (name, answer.text)
+        seen.add(form_of(answer))
+        seconds[name].append(answer.seconds)
+    assert len(seen) == 1, seen
+    return seconds
+
+
+def form_of(answer: Answer) -> object:
+    """All that a classifier could look at but the time; of a wait, about how long."""
+    status, headers, text = canonical(answer)
+    headers = tuple((name, value[:-1] if name == "retry-after" else value) for name, value in headers)
+    return status, headers, text
+
+
+def judge(demand: str, seconds: Mapping[str, Sequence[float]], *, against: str | None = None) -> None:
+    """No class takes longer than another; with few tries, than the one named."""
+    tries = len(next(iter(seconds.values())))
+    pairs = [pair for pair in combinations(seconds, 2) if against is None or against in pair or evidence.FULL]
+    found = {f"{a}/{b}": auc(seconds[a], seconds[b]) for a, b in pairs}
+    worst = max(found, key=lambda pair: abs(found[pair] - 0.5))
+    report(
+        demand, tried=f"{len(seconds)} classes x {tries}", held=f"AUC at worst {found[worst]:.3f} ({worst})"
+    )
+    print(demand, found)
+    assert abs(found[worst] - 0.5) <= MARGINS[tries], found
+
+
+@contextmanager
+def warm(templates: Templates, kind: str, folder: Path, **env: str) -> Iterator[tuple[Live, Realm]]:
+    """A server whose hashes cost what they cost in production, and its realm `staff`."""
+    with at_production_cost(templates, kind, folder, mutant=False, **env) as live:
+        with live.server.db.read() as conn:
+            staff = realms.find_realm_by_name(conn, "staff")
+        assert staff is not None
+        yield live, staff
+
+
+def states_of(live: Live, staff: Realm) -> dict[str, str]:
+    server = live.server
+    making.enroll_totp(server, making.make_user(server, staff, "enrolled@example.com"))
+    making.make_user(server, staff, "unverified@example.com", email_verified=False)
+    making.make_user(server, staff, "leaked@example.com", "AUTH0-TEST-correct horse")
+    making.make_user(server, staff, "denied@example.com")
+    import_user(server, staff, "imported@example.com")
+    passwordless = accounts.new_user(staff, making.now(), email="passwordless@example.com")
+    deleted = making.make_user(server, staff, "deleted@example.com")
+    with server.db.write() as conn:
+        accounts.create_user(conn, context(live), passwordless, None)
+        accounts.remove_user(conn, context(live), deleted)
+    put_rule(server, "throw new UnauthorizedError('Not today.');")
+    return {
+        "unknown": "nobody@example.com",
+        "existing": "bob@example.com",
+        "alias": "alice",
+        "enrolled": "enrolled@example.com",
+        "blocked": "blocked@example.com",
+        "unverified": "unverified@example.com",
+        "leaked": "leaked@example.com",
+        "denied": "denied@example.com",
+        "imported": "imported@example.com",
+        "no password": "passwordless@example.com",
+        "deleted": "deleted@example.com",
+    }
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_wrong_password_takes_as_long_in_every_state(
+    templates: Templates, tmp_path: Path, kind: str
+) -> None:
+    with warm(templates, kind, tmp_path) as (live, staff):
+        requests = {
+            state: password_request(live, name, "wrong") for state, name in states_of(live, staff).items()
+        }
+        seconds = repeated(live, requests, FEW, 403)
+    judge(f"T4 a wrong password in every state ({kind})", seconds, against="unknown")
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_refusals_before_a_password_is_looked_at_take_as_long(
+    templates: Templates, tmp_path: Path, kind: str
+) -> None:
+    names = {"existing": "bob@example.com", "unknown": "nobody@example.com", "blocked": "blocked@example.com"}
+    with warm(templates, kind, tmp_path) as (live, staff):
+        with live.server.db.write() as conn:
+            put_document(conn, Document(BRUTE_FORCE, {"mode": "count_per_identifier", "max_attempts": 3}))
+            realms.update_realm(conn, staff.id, has_brute_force_protection=True)
+        requests = {state: password_request(live, name, "wrong") for state, name in names.items()}
+        for request in list(requests.values()) * 3:
+            live.send(request)
+        locked = repeated(live, requests, MANY, 429)
+        with live.server.db.write() as conn:
+            realms.update_realm(conn, staff.id, has_brute_force_protection=False)
+            stages = {LOGIN_STAGE: {"max_attempts": 1, "rate": 86400000}}
+            put_document(conn, Document(THROTTLING, {"stage": stages}))
+        throttled = repeated(live, requests, MANY, 429)
+    judge(f"T4 a locked account ({kind})", locked)
+    judge(f"T4 a throttled address ({kind})", throttled)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_asking_for_a_new_password_takes_as_long(templates: Templates, tmp_path: Path, kind: str) -> None:
+    """With mail: that is sent by the same processes. Of a person only so many are sent, so there are many persons."""
+    people = MANY // RESETS[0] + 1
+    with warm(templates, kind, tmp_path, BELAY_SMTP_URL="terminal:") as (live, staff):
+        with live.server.db.write() as conn:
+            for number in range(people):
+                user = accounts.new_user(staff, making.now(), email=f"somebody{number}@example.com")
+                users.add_user(conn, replace(user, password_hash="unused", password_form=FORM))
+        body = {"client_id": "app", "connection": "staff"}
+        names = {"existing": "somebody", "unknown": "wholly_unknown"}
+        requests = {
+            state: [
+                form_request(
+                    live,
+                    "/dbconnections/change_password",
+                    body | {"email": f"{name}{number % people}@example.com"},
+                )
+                for number in range(RESETS[0] * people)
+            ]
+            for state, name in names.items()
+        }
+        seconds = timed(live, {state: found[:MANY] for state, found in requests.items()}, 200)
+        with live.server.db.read() as conn:
+            asked = Counter(event.type for event in list_events(conn, limit=10**6))
+    assert asked["scpr"] == asked["fcpr"] == MANY
+    judge(f"G15 asking for a new password ({kind})", seconds)
