@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
@@ -39,10 +40,10 @@ from tests.wire import MFA_OTP, PASSWORD_REALM
 
 pytestmark = [pytest.mark.races, pytest.mark.timeout(3600)]
 
-FEW = size(40, 2000)
-MANY = size(150, 2000)
-# What chance alone makes of so few is 0.065 for 40 a class and 0.033 for 150: about four and a half times that.
-MARGINS = {40: 0.30, 150: 0.15, 2000: 0.05}
+FEW = size(20, 2000)
+MANY = size(80, 2000)
+# What chance alone makes of so few is 0.092 for 20 a class and 0.046 for 80: about four and a half times that.
+MARGINS = {20: 0.42, 80: 0.21, 2000: 0.05}
 BOTH = KINDS if evidence.FULL else KINDS[:1]
 
 
@@ -188,3 +189,83 @@ def test_asking_for_a_new_password_takes_as_long(templates: Templates, tmp_path:
             asked = Counter(event.type for event in list_events(conn, limit=10**6))
     assert asked["scpr"] == asked["fcpr"] == MANY
     judge(f"G15 asking for a new password ({kind})", seconds)
+
+
+def of_directory(live: Live, name: str, kind: str, options: dict[str, Any]) -> dict[str, bytes]:
+    """Who logged in before, who is there and never did, and who is not there: a wrong password for each."""
+    realm = make_directory_realm(live.server, name, kind, options, "app")
+    with live.server.db.write() as conn:
+        realms.update_realm(conn, realm.id, has_brute_force_protection=False)
+    asked = {"grant_type": PASSWORD_REALM, "realm": name}
+    answer = live.send(password_request(live, "alice", slapds.PASSWORD, **asked))
+    assert answer.status == 200, answer.text
+    people = {"known": "alice", "there": "bob", "missing": "eve"}
+    return {state: password_request(live, who, "wrong", **asked) for state, who in people.items()}
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_directories_outside_take_as_long(
+    templates: Templates,
+    tmp_path: Path,
+    kind: str,
+    slapd: Slapd,  # noqa: F811
+    service: LoginService,  # noqa: F811
+) -> None:
+    with warm(templates, kind, tmp_path) as (live, _):
+        http = {"http": {"url": service.url, "secret": "signing-secret"}}
+        over_http = repeated(live, of_directory(live, "partners", "http", http), MANY, 403)
+        over_ldap = repeated(live, of_directory(live, "corp", "ldap", {"ldap": slapd.options()}), MANY, 403)
+    judge(f"T4 people of a login service ({kind})", over_http)
+    judge(f"T4 people of an LDAP directory ({kind})", over_ldap)
+
+
+# --- the second steps of blind mode ----------------------------------------------------------------------------------
+
+
+def forget_guesses(server: Server) -> None:
+    with server.db.write() as conn:
+        conn.execute(delete(factor_guesses))
+        conn.execute(delete(buckets))
+        conn.execute(update(authenticators).values(failures=0))
+
+
+STEPS: dict[str, tuple[int, Callable[[Live, str], bytes]]] = {
+    "mfa-otp": (403, lambda live, t: token_request(live, grant_type=MFA_OTP, mfa_token=t, otp="000000")),
+    "challenge": (200, lambda live, t: form_request(live, "/mfa/challenge", APP | {"mfa_token": t})),
+    "authenticators": (200, lambda live, t: bearing(live, "GET", "/mfa/authenticators", t)),
+    "associate": (403, lambda live, t: bearing(live, "POST", "/mfa/associate", t)),
+}
+
+
+def bearing(live: Live, method: str, path: str, token: str) -> bytes:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = b'{"authenticator_types":["otp"]}' if method == "POST" else b""
+    return raw_request(method, path, live.host, body, headers)
+
+
+ROUND = 5  # a right and a wrong password for one name share ten guesses
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_second_steps_of_a_decoy_take_as_long(templates: Templates, tmp_path: Path, kind: str) -> None:
+    logins = {
+        "right": ("alice@example.com", making.PASSWORD),
+        "wrong": ("alice@example.com", "wrong"),
+        "unknown": ("nobody@example.com", "wrong"),
+    }
+    seconds: dict[str, dict[str, list[float]]] = {step: {} for step in STEPS}
+    with warm(templates, kind, tmp_path) as (live, staff):
+        terms = {"mode": "when_enrolled", "blind": True, "factors": {"allowed": ["otp", "recovery-code"]}}
+        making.set_policy(live.server, staff, terms)
+        for number in range(FEW // ROUND + 1):
+            forget_guesses(live.server)
+            tokens = {who: mfa_token(live, name, password=word) for who, (name, word) in logins.items()}
+            for step, (status, request) in STEPS.items():
+                found = {who: [request(live, token)] * ROUND for who, token in tokens.items()}
+                if step == "authenticators":  # whose id is another for each name
+                    found.pop("unknown")
+                for who, each in timed(live, found, status).items():
+                    if number:  # the first round warms up
+                        seconds[step].setdefault(who, []).extend(each)
+    for step, classes in seconds.items():
+        judge(f"G17 {step} of a decoy ({kind})", classes)
