@@ -15,7 +15,7 @@ from app.channels import alerts, notices
 from app.context import Context, Server
 from app.crypto import random_id
 from app.errors import Conflict, NotPossible
-from app.guards import brute_force
+from app.guards import brute_force, second_factor
 from app.identifiers import is_phone_number, normal_key
 from app.passwords import FORM, PasswordUnusable, normal_form
 from app.store import authenticators, opaque_tokens, passkeys, refresh_families, tickets, transactions, users
@@ -206,6 +206,7 @@ def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     """
     log_out(conn, ctx, user)
     users.note_reset(conn, user.id, ctx.now)
+    second_factor.reopen_contacts(conn, user.id)
     kinds = authenticators.remove_authenticators(conn, user.id)
     if passkeys.remove_passkeys(conn, user.id):
         kinds.append("passkey")

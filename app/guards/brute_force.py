@@ -19,6 +19,7 @@ from app.channels import notices
 from app.context import Context
 from app.crypto import digest, random_id, random_token
 from app.errors import TooManyAttempts, limit_headers
+from app.guards import second_factor
 from app.guards.guard import Pending
 from app.guards.protection import BruteForce
 from app.identifiers import counting_key
@@ -160,6 +161,7 @@ def unblock(conn: Connection, realm: Realm, user: User | None, username: str) ->
     if user is not None:
         forgotten += attempts.remove_password_attempts(conn, user.id)
         attempts.remove_factor_guesses(conn, user.id)
+        second_factor.reopen_contacts(conn, user.id)
     return forgotten
 
 

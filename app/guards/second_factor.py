@@ -2,7 +2,8 @@
 
 Neither hangs on the `mfa_token`, the client or the address: all of these an attacker who knows the password can have
 as many of as he likes. Ten guesses, then one each six minutes; fifty wrong in a row disable the authenticator. With
-three valid codes in a million that is at most 1.5e-4 for a guesser until an administrator must help.
+three valid codes in a million that is at most 1.5e-4 for a guesser until an administrator must help. Codes to a contact
+that opens enrolment have no authenticator: of those, fifty wrong in a row leave one guess a month.
 """
 
 from collections.abc import Sequence
@@ -16,12 +17,14 @@ from app.channels import alerts, notices
 from app.context import Context
 from app.errors import InvalidRequest, limit_headers
 from app.store import attempts, authenticators, buckets
-from app.store.authenticators import Authenticator
+from app.store.authenticators import FAILURE_CAP, Authenticator
 from app.store.users import find_user
 
 BUCKET_SIZE = 10
 DAY_SECONDS = 86400.0
 REFILL_SECONDS = 360.0  # one guess comes back; a success gives back its own and never an earlier one
+
+CONTACT_REFILL_SECONDS = 30 * DAY_SECONDS
 
 TOO_MANY = "Too many failed codes. Wait for some minutes before retrying."
 
@@ -34,6 +37,8 @@ class Guess:
     tried: tuple[Authenticator, ...]
     is_counted: bool = True
     """An answer that nobody can guess, given on a device of its own, is not."""
+    contact: str | None = None
+    """The bucket of codes to the person's contacts, which have no rows to be counted on."""
     veil: str | None = None
     """The bucket of a veiled login, beside the person's."""
     refused: str = ""
@@ -49,9 +54,11 @@ def before(
     is_counted: bool = True,
     are_kept: bool = True,
 ) -> Guess:
-    """Count one guess; for the person alone where the candidates have no rows. Raises InvalidRequest (429)."""
+    """Count one guess; for all contacts together where those are the candidates. Raises InvalidRequest (429)."""
     if not is_counted:
         return Guess(user_id, tuple(candidates), is_counted=False)
+    contact = None if are_kept else _contact_key(user_id)
+    size = BUCKET_SIZE
     with ctx.db.write() as conn:
         wait = attempts.spend_factor_guess(
             conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
@@ -60,21 +67,29 @@ def before(
         open_ids = set(ids)
         if are_kept:
             open_ids = authenticators.spend_guess(conn, ids) if wait is None else set()
+        elif wait is None:
+            size, refill = FAILURE_CAP, CONTACT_REFILL_SECONDS
+            wait = buckets.spend(conn, _contact_key(user_id), size=size, refill_seconds=refill, now=ctx.now)
         if wait is None and not open_ids:
             authenticators.disable_exhausted(conn, [a.id for a in candidates], ctx.now)
             wait = REFILL_SECONDS
         if wait is not None:
             _tell(conn, ctx, user_id)
     if wait is not None:
-        raise _too_many(ctx, wait, event)
-    return Guess(user_id, tuple(a for a in candidates if a.id in open_ids))
+        raise _too_many(ctx, wait, event, size)
+    return Guess(user_id, tuple(a for a in candidates if a.id in open_ids), contact=contact)
 
 
-def _too_many(ctx: Context, wait: float, event: str) -> InvalidRequest:
+def _contact_key(user_id: str) -> str:
+    return f"guess/contact/{user_id}"
+
+
+def _too_many(ctx: Context, wait: float, event: str, size: int = BUCKET_SIZE) -> InvalidRequest:
+    refill = REFILL_SECONDS if size == BUCKET_SIZE else CONTACT_REFILL_SECONDS
     details: dict[str, object] = {
-        "limit": {"max": BUCKET_SIZE, "then_one_each_seconds": REFILL_SECONDS, "wait_seconds": int(wait)}
+        "limit": {"max": size, "then_one_each_seconds": refill, "wait_seconds": int(wait)}
     }
-    headers = limit_headers(ctx.now, limit=BUCKET_SIZE, retry_after_seconds=int(wait) + 1)
+    headers = limit_headers(ctx.now, limit=size, retry_after_seconds=int(wait) + 1)
     return InvalidRequest(
         TOO_MANY, reason="guess_limit", event=event, status=429, headers=headers, details=details
     )
@@ -143,6 +158,8 @@ def undecided(conn: Connection, guess: Guess) -> None:
     """The answer was never looked at: the guess is taken back."""
     if guess.veil is not None:
         buckets.release(conn, guess.veil)
+    if guess.contact is not None:
+        buckets.give_back(conn, guess.contact)
     if guess.is_counted and not guess.refused:
         attempts.give_back_factor_guess(conn, guess.user_id)
         authenticators.give_back_guess(conn, [a.id for a in guess.tried])
@@ -152,6 +169,13 @@ def succeeded(conn: Connection, guess: Guess, right: Authenticator) -> None:
     """The guess was right for one of them (whose row forgets its failures when it is consumed)."""
     if guess.veil is not None:
         buckets.release(conn, guess.veil)
+    if guess.contact is not None:
+        buckets.empty(conn, guess.contact)
     if guess.is_counted:
         attempts.give_back_factor_guess(conn, guess.user_id)
         authenticators.give_back_guess(conn, [a.id for a in guess.tried if a.id != right.id])
+
+
+def reopen_contacts(conn: Connection, user_id: str) -> None:
+    """An administrator helps: wrong codes to a person's contacts are forgotten."""
+    buckets.empty(conn, _contact_key(user_id))

@@ -6,9 +6,14 @@ from typing import Any
 import jwt
 import pytest
 from freezegun.api import FrozenDateTimeFactory
+from sqlalchemy import Connection, func, select
 
+from app import accounts
+from app.context import Context
 from app.policy.enrollment import CLOSED, CONTACT_NEEDED
 from app.store import users
+from app.store.authenticators import FAILURE_CAP
+from app.store.buckets import buckets
 from tests import making
 from tests.making import Cast
 from tests.wire import FULL, Wire, bearer, code_of, refused
@@ -151,6 +156,45 @@ def test_wrong_codes_are_counted_like_those_of_a_factor(wire: Wire, cast: Cast) 
     for _ in range(10):
         refused(wire.oob(token, asked["oob_code"], binding_code=wrong), 403, "invalid_grant")
     assert wire.oob(token, asked["oob_code"], binding_code=code).status_code == 429
+
+
+def test_fifty_wrong_codes_in_a_row_leave_one_a_month_until_an_administrator_helps(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    def answered(code: str | None = None) -> Any:
+        """The answer to a wrong code, or to the right one, in a login of its own, once there is room for a guess."""
+        clock.tick(timedelta(minutes=60))  # messages are counted as well
+        token = wire.mfa_token(BOB)
+        handle = wire.ok(wire.challenge(token))["oob_code"]
+        right = wire.newest_code()
+        return wire.oob(
+            token, handle, binding_code=right if code is None else f"{(int(right) + 1) % 10**6:06}"
+        )
+
+    def guess(times: int) -> None:
+        for _ in range(times):
+            refused(answered("wrong"), 403, "invalid_grant")
+
+    guess(3)
+    owed(answered())  # a right one forgives
+    guess(FAILURE_CAP)
+    over = answered()
+    refused(over, 429, "invalid_request")
+    assert int(over.headers["Retry-After"]) > 20 * 86400
+    assert wire.events()[-1].details["limit"]["max"] == FAILURE_CAP  # type: ignore[index]
+    ctx = Context(wire.server, making.now(), ip="")
+    with wire.server.db.write() as conn:
+        accounts.unblock(conn, ctx, cast.staff, BOB)
+    guess(1)
+    with wire.server.db.write() as conn:
+        assert kept_guesses(conn) == 1
+        accounts.reset_mfa(conn, ctx, cast.bob, reason="", by="")
+        assert kept_guesses(conn) == 0
+
+
+def kept_guesses(conn: Connection) -> int:
+    counted = select(func.count()).where(buckets.c.key.startswith("guess/contact/"))
+    return int(conn.execute(counted).scalar_one())
 
 
 def test_messages_are_limited_like_those_of_a_factor(wire: Wire, cast: Cast) -> None:
