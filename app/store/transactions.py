@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Index,
     Table,
     Text,
     bindparam,
@@ -42,6 +43,13 @@ transactions = Table(
     Column("expires_at", UTCDateTime, nullable=False, index=True),
     Column("consumed_at", UTCDateTime),
     Column("veil", Text, index=True),
+)
+_is_veiled = transactions.c.veil.is_not(None)
+Index(
+    "ix_transactions_veiled",
+    transactions.c.created_at,
+    sqlite_where=_is_veiled,
+    postgresql_where=_is_veiled,
 )
 
 

@@ -8,11 +8,11 @@ from freezegun.api import FrozenDateTimeFactory
 from sqlalchemy import event, func, select
 from werkzeug.test import TestResponse
 
-from app import accounts
+from app import accounts, upkeep
 from app.context import Context, Server
 from app.guards.brute_force import CAP
 from app.guards.second_factor import BUCKET_SIZE
-from app.store import realms
+from app.store import prune, realms
 from app.store.transactions import OPEN_LIMIT, transactions
 from tests import making
 from tests.making import PASSWORD, Cast
@@ -197,6 +197,31 @@ def test_rows_of_strangers_are_bounded_and_run_out(
     refused(wire.otp(oldest, "000000"), 403, "invalid_grant", "Malformed mfa_token")
     clock.tick(601)
     refused(wire.otp(token, "000000"), 403, "expired_token", "mfa_token is expired")
+
+
+def test_rows_of_invented_names_are_bounded_and_right_ones_fall_out_like_them(
+    wire: Wire, server: Server, cast: Cast, clock: FrozenDateTimeFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "VEILED_LIMIT", 6)
+
+    def kept() -> int:
+        upkeep.prune_all(server, making.now())
+        with server.db.read() as conn:
+            return int(conn.execute(select(func.count()).select_from(transactions)).scalar_one())
+
+    ours, decoy = wire.mfa_token(), wire.mfa_token(password="wrong")
+    for number in range(8):
+        clock.tick(1)
+        newest = wire.mfa_token(f"invented{number}@example.com", "wrong")
+    assert kept() == 10, "whoever types a code at once is not pushed out"
+    clock.tick(121)
+    assert kept() == 6
+    refused(one([wire.otp(t, "000000") for t in (ours, decoy)]), 403, "invalid_grant", "Malformed mfa_token")
+    refused(wire.otp(newest, "000000"), 403, "invalid_grant", "Invalid otp_code.")
+    clock.tick(600)
+    refused(wire.otp(newest, "000000"), 403, "expired_token", "mfa_token is expired")
+    clock.tick(601)
+    assert kept() == 0
 
 
 def test_a_login_that_an_administrator_ends_goes_on_as_a_decoy(
