@@ -2,11 +2,15 @@
 
 import ipaddress
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from app.addresses import end_user_address, is_in, network_of, read_address
+from app.context import Server
 from tests.evidence import report
+from tests.making import Cast
+from tests.wire import Wire
 
 PROXIES = tuple(ipaddress.ip_network(text) for text in ("10.0.0.0/8", "192.168.1.1/32", "fd00:1::/32"))
 STRANGER, PROXY, PROXY_6, MAPPED = "192.0.2.1", "10.0.0.1", "fd00:1::9", "::ffff:10.0.0.1"
@@ -100,6 +104,36 @@ SPELLINGS: list[tuple[list[str], list[str], str]] = [
     ([USER], ["for=unknown"], PEER),
     ([f"::ffff:{USER}"], [f"for={USER}"], USER),
     (["2001:db8::7"], ['for="[2001:0db8::7]:99"'], "2001:db8::7"),
+    # What is no address is none, whoever else would read it as one.
+    *(
+        ([f"{USER}, {odd}"], [], PEER)
+        for odd in ("*", "-", "null", "None", "0", "1", "::g", ":::", "1.2.3", "1.2.3.4.5")
+    ),
+    *(
+        ([f"{USER}, {odd}"], [], PEER)
+        for odd in ("1..2.3", "1.2.3.-4", "+1.2.3.4", "1.2.3.4\u200b", "１.2.3.4", "a.b.c.d")
+    ),
+    *(
+        ([f"{USER}, {odd}"], [], PEER)
+        for odd in ("[::1", "::1]", "[]", "[]:80", "[::1]:", "[::1]:x", "[1.2.3.4]:80")
+    ),
+    *(
+        ([f"{USER}, {odd}"], [], PEER)
+        for odd in ("http://10.0.0.2", "10.0.0.2/", "10.0.0.2 10.0.0.3", "10.0.0.2;q=1")
+    ),
+    ([f"{USER}, ::ffff:10.0.0.2"], [], USER),
+    ([f"{USER}, [::ffff:10.0.0.2]:99"], [], USER),
+    ([f"{USER}, 10.0.0.2:443, 10.0.0.3:80"], [], USER),
+    (["6.6.6.6, 203.0.113.7 , fd00:1::2"], [], USER),
+    (["0.0.0.0"], [], "0.0.0.0"),
+    (["255.255.255.255"], [], "255.255.255.255"),
+    (["::"], [], "::"),
+    (["127.0.0.1"], [], "127.0.0.1"),
+    (["::1"], [], "::1"),
+    ([], [f"for={USER};for"], PEER),
+    ([], [f"for={USER} ; proto=http"], USER),
+    ([], [f"secret=x;for={USER}"], USER),
+    ([], [f"for={USER};=x"], PEER),
 ]
 # As a stranger would forge them: whatever number of hops and repeats, it is the stranger who is seen.
 FORGED = [
@@ -112,15 +146,14 @@ FORGED = [
             ["::1"],
             ["fd00:1::1"],
             ["10.0.0.2", "10.0.0.1"],
-        ]
-        * 3,
+        ],
         (False, True),
     )
 ]
 
 
 def test_every_spelling_from_every_kind_of_peer() -> None:
-    assert len(SPELLINGS) + len(FORGED) >= 120
+    assert len({(*one, "/", *other) for one, other, _ in SPELLINGS}) == len(SPELLINGS) >= 120
     for peer in (STRANGER, PROXY, PROXY_6, MAPPED):
         itself = peer if peer != MAPPED else PROXY
         for forwarded_for, forwarded, user in SPELLINGS:
@@ -134,6 +167,22 @@ def test_every_spelling_from_every_kind_of_peer() -> None:
     report(
         "T28 forwarding headers", tried=f"{tried} spellings and peers", held="each the address of the table"
     )
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_every_spelling_is_answered_and_the_event_names_the_address(server: Server, cast: Cast) -> None:
+    wire = Wire(replace(server, settings=server.settings.model_copy(update={"trusted_proxies": PROXIES})))
+    sent = [(found, peer) for found in SPELLINGS for peer in (STRANGER, PROXY, PROXY_6, MAPPED)]
+    expected = []
+    for (forwarded_for, forwarded, user), peer in sent:
+        wire.client.environ_base["REMOTE_ADDR"] = peer
+        headers = [("X-Forwarded-For", text) for text in forwarded_for]
+        headers += [("Forwarded", text) for text in forwarded]
+        answer = wire.token(grant_type="password", client_secret="wrong", headers=headers)
+        assert answer.status_code == 401, (headers, answer.text)
+        itself = PROXY if peer == MAPPED else peer
+        expected.append(itself if peer == STRANGER or user == PEER else user)
+    assert [event.ip for event in wire.events()] == expected
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ from tests.directories.conftest import authority, make_directory_realm, service,
 from tests.directories.fakes import LoginService
 from tests.directories.slapd import Slapd
 from tests.evidence import report, size
-from tests.live import Answer, Live, form_request, raw_request
+from tests.live import Live, form_request, raw_request
 from tests.races.load import APP, mfa_token, password_request, token_request
-from tests.races.test_timing import at_production_cost, auc, canonical, context
+from tests.races.test_timing import at_production_cost, auc, context, form_of
 from tests.stories.test_imported_password import import_user
 from tests.test_ruling import put as put_rule
 from tests.wire import MFA_OTP, PASSWORD_REALM
@@ -68,13 +68,6 @@ def timed(live: Live, requests: Mapping[str, Sequence[bytes]], status: int) -> d
         seconds[name].append(answer.seconds)
     assert len(seen) == 1, seen
     return seconds
-
-
-def form_of(answer: Answer) -> object:
-    """All that a classifier could look at but the time; of a wait, about how long."""
-    status, headers, text = canonical(answer)
-    headers = tuple((name, value[:-1] if name == "retry-after" else value) for name, value in headers)
-    return status, headers, text
 
 
 def judge(demand: str, seconds: Mapping[str, Sequence[float]], *, against: str | None = None) -> None:
