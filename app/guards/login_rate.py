@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from app import audit
 from app.context import Context
 from app.crypto import digest
 from app.errors import TooManyAttempts, limit_headers
@@ -30,12 +31,17 @@ def reserve(conn: Connection, ctx: Context, login: Login) -> None:
     """Count it, in the transaction of all guards. Raises TooManyAttempts."""
     rate = login.rules.logins
     wait = buckets.spend(conn, login.key, size=rate.size, refill_seconds=rate.refill_seconds, now=ctx.now)
-    if wait is None or not login.rules.blocks:
+    if wait is None:
+        return
+    level = rate.size - 1 + wait / rate.refill_seconds
+    limit = {"count": round(level, 1), "max": rate.size, "then_one_each_seconds": rate.refill_seconds}
+    if not login.rules.blocks:
+        audit.record(conn, ctx, "limit_sul", "monitored", {"limit": limit})
         return
     raise TooManyAttempts(
         TOO_MANY,
         reason="login_rate",
         event="limit_sul",
         headers=limit_headers(ctx.now, limit=rate.size, retry_after_seconds=int(wait) + 1),
-        details={"limit": {"at_once": rate.size, "then_one_each_seconds": rate.refill_seconds}},
+        details={"limit": limit},
     )

@@ -58,4 +58,8 @@ def _key(user_id: str) -> str:
 
 def _refuse(ctx: Context, reason: str, wait_seconds: float) -> None:
     headers = limit_headers(ctx.now, limit=IN_VAIN[0], retry_after_seconds=int(wait_seconds) + 1)
-    raise TooManyAttempts(TOO_MANY, reason=reason, event="gd_send_pn_failure", headers=headers)
+    limit = {"a_minute": A_MINUTE, "in_vain": IN_VAIN[0], "wait_seconds": int(wait_seconds)}
+    details: dict[str, object] = {"limit": limit}
+    raise TooManyAttempts(
+        TOO_MANY, reason=reason, event="gd_send_pn_failure", headers=headers, details=details
+    )

@@ -6,6 +6,7 @@ in its bucket, in the transaction that sends; and the next code to the same devi
 one led to nothing. Nothing here touches factors that cost nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -74,7 +75,13 @@ def before(
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (unanswered - 1))
         left = (newest + pause - ctx.now).total_seconds()
         if left > 0:
-            _refuse(ctx, channel, "resend_too_soon", left)
+            _refuse(
+                ctx,
+                channel,
+                "resend_too_soon",
+                left,
+                {"unanswered": unanswered, "pause_seconds": pause.seconds},
+            )
     uses = [
         ("person", f"send/{channel}/{device.user_id}", PERSON),
         ("destination", f"send/to/{digest(destination)}", DESTINATION),
@@ -91,7 +98,9 @@ def before(
     for what, key, (size, refill_seconds) in uses:
         wait = buckets.spend(conn, key, size=size, refill_seconds=refill_seconds, now=ctx.now)
         if wait is not None:
-            _refuse(ctx, channel, f"send_limit_{what}", wait)
+            limit: dict[str, object] = {"source": what, "max": size, "then_one_each_seconds": refill_seconds}
+            limit["count"] = round(size - 1 + wait / refill_seconds, 1)
+            _refuse(ctx, channel, f"send_limit_{what}", wait, limit)
 
 
 def may_ask_for_reset(conn: Connection, ctx: Context, identity: str) -> bool:
@@ -109,12 +118,15 @@ def country_of(number: str) -> str:
         return "ZZ"
 
 
-def _refuse(ctx: Context, channel: str, reason: str, wait_seconds: float) -> None:
-    """One text for every limit: how much a realm may spend is nobody's business."""
+def _refuse(
+    ctx: Context, channel: str, reason: str, wait_seconds: float, limit: Mapping[str, object]
+) -> None:
+    """One text for every limit: how much a realm may spend is the administrator's business, who finds it in the log."""
     raise InvalidRequest(
         TOO_MANY.format(what=WORDS.get(channel, "messages")),
         reason=reason,
         event="limit_phone",
         status=429,
         headers=limit_headers(ctx.now, limit=PERSON[0], retry_after_seconds=int(wait_seconds) + 1),
+        details={"limit": {**limit, "wait_seconds": int(wait_seconds)}},
     )

@@ -8,7 +8,7 @@ from freezegun.api import FrozenDateTimeFactory
 from app.context import Context
 from app.guards import brute_force, login_rate
 from app.guards.protection import BREACHES, BRUTE_FORCE, THROTTLING, get_protection
-from app.store import clients
+from app.store import clients, realms
 from app.store.documents import Document, put_document
 from tests.making import Cast
 from tests.management.conftest import Admin, token_for
@@ -163,14 +163,26 @@ def test_twenty_logins_then_ten_a_minute_successes_included(
     )  # a refused try takes no place of the other limit
 
 
+def test_the_limit_on_logins_belongs_to_the_realms_switch(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    with wire.server.db.write() as conn:
+        realms.update_realm(conn, cast.staff.id, has_brute_force_protection=False)
+    for _ in range(25):
+        wire.ok(wire.password(BOB))
+
+
 def test_the_limit_on_logins_can_be_set(admin: Admin, wire: Wire, cast: Cast) -> None:
     assert "login_limit" not in admin.get(f"/{BRUTE_FORCE}")
     protect(admin, login_limit={"burst": 2, "per_minute": 10})
     wire.ok(wire.password(BOB))
     wire.ok(wire.password(BOB))
     refused(wire.password(BOB), *TOO_FAST)
+    told = wire.events()[-1].details["limit"]
+    assert told == {"count": 2, "max": 2, "then_one_each_seconds": 6.0}
     protect(admin, shields=["user_notification"])
     wire.ok(wire.password(BOB))
+    assert [e.reason for e in wire.events() if e.type == "limit_sul"] == ["login_rate", "monitored"]
 
 
 def test_settings_that_no_guard_could_read_are_refused(admin: Admin) -> None:

@@ -201,6 +201,8 @@ def test_messages_are_limited_like_those_of_a_factor(wire: Wire, cast: Cast) -> 
     token = wire.mfa_token(BOB)
     answers = [wire.challenge(token).status_code for _ in range(11)]
     assert answers == [200] * 10 + [429]
+    limit: Any = wire.events()[-1].details["limit"]
+    assert (limit["source"], limit["max"], round(limit["count"])) == ("person", 10, 10)
 
 
 @pytest.mark.parametrize("change", [{"email": "robert@example.com"}, {"email_verified": False}])
