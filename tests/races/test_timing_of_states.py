@@ -36,7 +36,7 @@ from tests.races.load import APP, mfa_token, password_request, token_request
 from tests.races.test_timing import at_production_cost, auc, context, form_of
 from tests.stories.test_imported_password import import_user
 from tests.test_ruling import put as put_rule
-from tests.wire import MFA_OTP, PASSWORD_REALM
+from tests.wire import MFA_OTP, MFA_RECOVERY, PASSWORD_REALM
 
 pytestmark = [pytest.mark.races, pytest.mark.timeout(3600)]
 
@@ -224,6 +224,10 @@ def forget_guesses(server: Server) -> None:
 
 STEPS: dict[str, tuple[int, Callable[[Live, str], bytes]]] = {
     "mfa-otp": (403, lambda live, t: token_request(live, grant_type=MFA_OTP, mfa_token=t, otp="000000")),
+    "mfa-recovery-code": (
+        403,
+        lambda live, t: token_request(live, grant_type=MFA_RECOVERY, mfa_token=t, recovery_code="A" * 24),
+    ),
     "challenge": (200, lambda live, t: form_request(live, "/mfa/challenge", APP | {"mfa_token": t})),
     "authenticators": (200, lambda live, t: bearing(live, "GET", "/mfa/authenticators", t)),
     "associate": (403, lambda live, t: bearing(live, "POST", "/mfa/associate", t)),
@@ -251,9 +255,9 @@ def test_the_second_steps_of_a_decoy_take_as_long(templates: Templates, tmp_path
         terms = {"mode": "when_enrolled", "blind": True, "factors": {"allowed": ["otp", "recovery-code"]}}
         making.set_policy(live.server, staff, terms)
         for number in range(FEW // ROUND + 1):
-            forget_guesses(live.server)
             tokens = {who: mfa_token(live, name, password=word) for who, (name, word) in logins.items()}
             for step, (status, request) in STEPS.items():
+                forget_guesses(live.server)
                 found = {who: [request(live, token)] * ROUND for who, token in tokens.items()}
                 if step == "authenticators":  # whose id is another for each name
                     found.pop("unknown")

@@ -12,7 +12,9 @@ from werkzeug.test import TestResponse
 from app import accounts
 from app.accounts import passwords
 from app.accounts.policies import mode_only
+from app.channels import CHANNELS
 from app.context import Context
+from app.delivery.messages import Postman
 from app.store import realms
 from tests.making import PASSWORD, Cast, now
 from tests.management.conftest import Admin, token_for
@@ -246,6 +248,32 @@ def test_asking_for_a_link_answers_everybody_the_same(wire: Wire, cast: Cast) ->
         (200, "We've just sent you an email to reset your password.", "text/html; charset=utf-8")
     }
     assert [event.type for event in wire.events()][-2:] == ["scpr", "fcpr"]
+
+
+def test_strangers_have_five_links_sent_to_a_person_and_then_five_an_hour(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    def ask(name: str) -> int:
+        """How many mails there are after asking; the answer tells nothing."""
+        body = {"client_id": "app", "connection": "staff", "email": name}
+        answer = wire.client.post("/dbconnections/change_password", json=body)
+        assert (answer.status_code, answer.text) == (
+            200,
+            "We've just sent you an email to reset your password.",
+        )
+        return len(wire.messages())
+
+    assert [ask("bob@example.com") for _ in range(4)] == [1, 2, 3, 4]
+    assert [ask("BOB@example.com ") for _ in range(3)] == [5, 5, 5], "however the name is spelled"
+    assert [ask("nobody@example.com") for _ in range(6)] == [5] * 6
+    assert [e.reason for e in wire.events()][-1] == "reset_limit", "names that nobody has are counted as well"
+    assert ask("alice@example.com") == 6
+    clock.tick(721)
+    assert [ask("bob@example.com") for _ in range(2)] == [7, 7]
+    postman = Postman(wire.server)
+    clock.tick(2)
+    sent = postman.claim(CHANNELS["email"], 100)
+    assert len(sent) == 7 and None not in {message.user_id for message in sent}, "nothing for nobody"
 
 
 def test_a_password_of_before_is_refused_where_the_realm_remembers(
