@@ -129,9 +129,9 @@ def measured(live: Live, usernames: Mapping[str, str], tries: int) -> dict[str, 
 
 
 def form_of(answer: Answer) -> object:
-    """All that a classifier could look at but the time: of an `mfa_token` its form, of a wait about how long."""
+    """All that a classifier could look at but the time: of an `mfa_token` its form, of a wait its length."""
     status, headers, text = canonical(answer)
-    headers = tuple((name, value[:-1] if name == "retry-after" else value) for name, value in headers)
+    headers = tuple((name, "0" * len(value) if name == "retry-after" else value) for name, value in headers)
     return status, headers, re.sub(r'"mfa_token":"[A-Za-z0-9_-]{43}"', '"mfa_token":""', text)
 
 
