@@ -160,8 +160,7 @@ def unblock(conn: Connection, realm: Realm, user: User | None, username: str) ->
     forgotten = attempts.remove_password_attempts(conn, identity_of(realm, None, username))
     if user is not None:
         forgotten += attempts.remove_password_attempts(conn, user.id)
-        attempts.remove_factor_guesses(conn, user.id)
-        second_factor.reopen_contacts(conn, user.id)
+        second_factor.forget(conn, user.id)
     return forgotten
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from app.channels import alerts, notices
 from app.context import Context
 from app.errors import InvalidRequest, limit_headers
-from app.store import attempts, authenticators, buckets
+from app.store import authenticators, buckets
 from app.store.authenticators import FAILURE_CAP, Authenticator
 from app.store.users import find_user
 
@@ -60,9 +60,7 @@ def before(
     contact = None if are_kept else _contact_key(user_id)
     size = BUCKET_SIZE
     with ctx.db.write() as conn:
-        wait = attempts.spend_factor_guess(
-            conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
-        )
+        wait = _spend(conn, ctx, user_id)
         ids = [a.id for a in candidates]
         open_ids = set(ids)
         if are_kept:
@@ -78,6 +76,17 @@ def before(
     if wait is not None:
         raise _too_many(ctx, wait, event, size)
     return Guess(user_id, tuple(a for a in candidates if a.id in open_ids), contact=contact)
+
+
+def _spend(conn: Connection, ctx: Context, user_id: str) -> float | None:
+    return buckets.spend(
+        conn, person_key(user_id), size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
+    )
+
+
+def person_key(user_id: str) -> str:
+    """The bucket that holds a person's guesses over all factors."""
+    return f"guess/person/{user_id}"
 
 
 def _contact_key(user_id: str) -> str:
@@ -113,9 +122,7 @@ def before_veiled(
     with ctx.db.write() as conn:
         is_free = buckets.hold(conn, key, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now)
         if is_free and user_id is not None:
-            wait = attempts.spend_factor_guess(
-                conn, user_id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=ctx.now
-            )
+            wait = _spend(conn, ctx, user_id)
             refused = "guess_limit" if wait is not None else "" if candidates else "not_enrolled"
         elif is_free:
             buckets.spend(conn, f"{key}/nobody", size=1000, refill_seconds=0.001, now=ctx.now)
@@ -161,7 +168,7 @@ def undecided(conn: Connection, guess: Guess) -> None:
     if guess.contact is not None:
         buckets.give_back(conn, guess.contact)
     if guess.is_counted and not guess.refused:
-        attempts.give_back_factor_guess(conn, guess.user_id)
+        buckets.give_back(conn, person_key(guess.user_id))
         authenticators.give_back_guess(conn, [a.id for a in guess.tried])
 
 
@@ -172,10 +179,16 @@ def succeeded(conn: Connection, guess: Guess, right: Authenticator) -> None:
     if guess.contact is not None:
         buckets.empty(conn, guess.contact)
     if guess.is_counted:
-        attempts.give_back_factor_guess(conn, guess.user_id)
+        buckets.give_back(conn, person_key(guess.user_id))
         authenticators.give_back_guess(conn, [a.id for a in guess.tried if a.id != right.id])
 
 
 def reopen_contacts(conn: Connection, user_id: str) -> None:
     """An administrator helps: wrong codes to a person's contacts are forgotten."""
     buckets.empty(conn, _contact_key(user_id))
+
+
+def forget(conn: Connection, user_id: str) -> None:
+    """An administrator unblocks: all guesses of a person are forgotten."""
+    buckets.empty(conn, person_key(user_id))
+    reopen_contacts(conn, user_id)

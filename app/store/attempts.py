@@ -1,4 +1,4 @@
-"""Spent attempts: wrong passwords in a row per person and address, guesses at second factors per person.
+"""Spent attempts: wrong passwords in a row per person and address.
 
 Everything here is one conditional statement, because what is read first and written later lets parallel guesses
 through. An attempt is counted as *pending* before the password is looked at and becomes a failure, or nothing,
@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Column,
     Connection,
-    Float,
-    ForeignKey,
     Integer,
     Table,
     Text,
@@ -42,14 +40,6 @@ password_attempts = Table(
     Column("pending", Integer, nullable=False),
     Column("reserved_at", UTCDateTime, nullable=False),
     Column("failed_at", UTCDateTime, nullable=False, index=True),
-)
-
-factor_guesses = Table(
-    "factor_guesses",
-    metadata,
-    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    Column("level", Float, nullable=False),
-    Column("updated_seconds", Float, nullable=False),
 )
 
 
@@ -159,58 +149,3 @@ def list_blocks(conn: Connection, identity: str, cap: int, now: datetime) -> lis
 def remove_password_attempts(conn: Connection, identity: str) -> int:
     """Unblock: forget every failure of a person or name, from wherever it came."""
     return int(conn.execute(delete(password_attempts).where(_P.identity == identity)).rowcount)
-
-
-# A bucket that leaks: each guess pours in one, `refill_seconds` take one out. A success takes out its own and no more.
-_G = factor_guesses.c
-_pour = insert(factor_guesses)
-_elapsed = case(
-    (
-        bindparam("now_seconds", type_=Float) > _G.updated_seconds,
-        bindparam("now_seconds", type_=Float) - _G.updated_seconds,
-    ),
-    else_=0.0,
-)
-_leaked = _G.level - _elapsed / bindparam("refill_seconds", type_=Float)
-_left = case((_leaked > 0, _leaked), else_=0.0)
-_SPEND = _pour.on_conflict_do_update(
-    index_elements=[_G.user_id],
-    # Of two servers whose clocks differ, the earlier one must not let the same time leak twice.
-    set_={"level": _left + 1, "updated_seconds": _G.updated_seconds + _elapsed},
-    where=_left + 1 <= bindparam("size", type_=Float),
-).returning(_G.level)
-_LEVEL = select(_G.level, _G.updated_seconds).where(_G.user_id == bindparam("user_id"))
-_GIVE_BACK = (
-    update(factor_guesses)
-    .where(_G.user_id == bindparam("guesser"))
-    .values(level=case((_G.level > 1, _G.level - 1), else_=0.0))
-)
-
-
-def spend_factor_guess(
-    conn: Connection, user_id: str, *, size: int, refill_seconds: float, now: datetime
-) -> float | None:
-    """Count a guess. Returns None when it may be looked at, else the seconds until there is room for one."""
-    seconds = now.timestamp()
-    values = {
-        "user_id": user_id,
-        "level": 1.0,
-        "updated_seconds": seconds,
-        "now_seconds": seconds,
-        "refill_seconds": refill_seconds,
-        "size": float(size),
-    }
-    if conn.execute(_SPEND, values).first() is not None:
-        return None
-    row = conn.execute(_LEVEL, {"user_id": user_id}).one()
-    left = row.level - max(0.0, seconds - row.updated_seconds) / refill_seconds
-    return float(max(1.0, (left + 1 - size) * refill_seconds))
-
-
-def give_back_factor_guess(conn: Connection, user_id: str) -> None:
-    """The guess was right: it does not count, but forgives no earlier one."""
-    conn.execute(_GIVE_BACK, {"guesser": user_id})
-
-
-def remove_factor_guesses(conn: Connection, user_id: str) -> None:
-    conn.execute(delete(factor_guesses).where(_G.user_id == user_id))

@@ -6,12 +6,13 @@ import unicodedata
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from app.guards.brute_force import CAP
-from app.guards.second_factor import BUCKET_SIZE, REFILL_SECONDS
+from app.guards.second_factor import BUCKET_SIZE, REFILL_SECONDS, person_key
 from app.identifiers import normal_key
-from app.store.attempts import factor_guesses, password_attempts, spend_factor_guess
+from app.store import buckets
+from app.store.attempts import password_attempts
 from app.store.authenticators import FAILURE_CAP, authenticators
 from app.store.transactions import OPEN_LIMIT, transactions
 from tests import making
@@ -57,9 +58,10 @@ def statuses(answers: list[Answer]) -> dict[int, int]:
 
 def let_one_guess_come_back(live: Live, user_id: str) -> None:
     with live.server.db.write() as conn:
-        earlier = factor_guesses.c.updated_seconds - REFILL_SECONDS - 1
-        mine = factor_guesses.c.user_id == user_id
-        conn.execute(update(factor_guesses).where(mine).values(updated_seconds=earlier))
+        table = buckets.buckets
+        earlier = table.c.updated_seconds - REFILL_SECONDS - 1
+        mine = table.c.key == person_key(user_id)
+        conn.execute(update(table).where(mine).values(updated_seconds=earlier))
 
 
 def open_transactions(live: Live, user_id: str) -> int:
@@ -122,7 +124,7 @@ def test_fifty_wrong_codes_in_a_row_disable_the_authenticator(live: Live, cast: 
     for _ in range(FAILURE_CAP // BUCKET_SIZE + 2):
         live.at_once([otp_request(live, APP, t, code) for t in tokens for code in wrong_codes(secret, 2)])
         with live.server.db.write() as conn:
-            conn.execute(delete(factor_guesses).where(factor_guesses.c.user_id == user.id))
+            buckets.empty(conn, person_key(user.id))
     assert verified_guesses(events_after(live, start)) == FAILURE_CAP
     assert live.send(otp_request(live, APP, tokens[0], code_of(secret))).status != 200
     report(
@@ -310,9 +312,8 @@ def test_a_clock_behind_gives_no_guesses_back(live: Live, cast: Cast) -> None:
     for number in range(BUCKET_SIZE * 2):
         moment = now() - hour if number % 2 else now()
         with live.server.db.write() as conn:
-            wait = spend_factor_guess(
-                conn, user.id, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=moment
-            )
+            key = person_key(user.id)
+            wait = buckets.spend(conn, key, size=BUCKET_SIZE, refill_seconds=REFILL_SECONDS, now=moment)
             granted += wait is None
     assert granted == BUCKET_SIZE
 

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from app.crypto import owner_of, random_id
-from app.store import reseal, signing_keys
-from app.store.attempts import factor_guesses
+from app.guards.second_factor import person_key
+from app.store import buckets, reseal, signing_keys
 from app.store.authenticators import Authenticator, add_authenticator, authenticators
 from app.tokens.signing import DEFAULT_ALGORITHM
 from tests import making
@@ -282,7 +282,7 @@ def put_secret(live: Live, user_id: str, sealed: str) -> None:
     mine = authenticators.c.user_id == user_id
     with live.server.db.write() as conn:
         conn.execute(update(authenticators).where(mine).values(sealed_secret=sealed, failures=0))
-        conn.execute(delete(factor_guesses).where(factor_guesses.c.user_id == user_id))
+        buckets.empty(conn, person_key(user_id))
 
 
 def refuses_defined(live: Live, token: str, code: str) -> None:

@@ -18,7 +18,6 @@ from app.guards.protection import BRUTE_FORCE, LOGIN_STAGE, THROTTLING
 from app.guards.sends import RESETS
 from app.passwords import FORM
 from app.store import realms, users
-from app.store.attempts import factor_guesses
 from app.store.authenticators import authenticators
 from app.store.buckets import buckets
 from app.store.documents import Document, put_document
@@ -217,7 +216,6 @@ def test_directories_outside_take_as_long(
 
 def forget_guesses(server: Server) -> None:
     with server.db.write() as conn:
-        conn.execute(delete(factor_guesses))
         conn.execute(delete(buckets))
         conn.execute(update(authenticators).values(failures=0))
 

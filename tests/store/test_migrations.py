@@ -12,10 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from app import accounts
+from app import accounts, upkeep
 from app.context import Server, open_server
+from app.guards.second_factor import person_key
 from app.identifiers import skeleton
-from app.store import schema
+from app.store import buckets, schema
 from app.store.apis import find_api
 from app.store.base import metadata
 from app.store.database import Database
@@ -130,6 +131,7 @@ def test_a_step_that_fails_leaves_the_schema_as_it_was(
         assert schema.current(conn) == newest
 
 
+BEFORE_GUESSES_MOVED = "0019"
 KEPT = ("users", "identifiers", "authenticators", "realms", "realm_names", "realm_clients", "clients", "apis")
 
 
@@ -188,3 +190,23 @@ def test_what_an_api_said_about_subjects_holds_now(empty: Server) -> None:
         api = find_api(conn, making.API)
     assert api is not None and api.settings == {"kept": 1}
     assert (api.user_policy, api.client_policy) == ("deny_all", "require_client_grant")
+
+
+def test_guesses_that_were_counted_stay_counted(empty: Server) -> None:
+    schema.upgrade(empty.db)
+    accounts.install(empty, now())
+    alice = making.make_cast(empty).alice.id
+    schema.downgrade(empty.db, BEFORE_GUESSES_MOVED)
+    with empty.db.write() as conn:
+        conn.execute(
+            text("INSERT INTO factor_guesses (user_id, level, updated_seconds) VALUES (:user, 10, :at)"),
+            {"user": alice, "at": now().timestamp()},
+        )
+    for _ in range(2):
+        schema.upgrade(empty.db)
+        upkeep.prune_all(empty, now() + timedelta(minutes=59))
+        with empty.db.write() as conn:
+            assert buckets.spend(conn, person_key(alice), size=10, refill_seconds=360, now=now()) is not None
+        schema.downgrade(empty.db, BEFORE_GUESSES_MOVED)
+        with empty.db.read() as conn:
+            assert conn.execute(text("SELECT level FROM factor_guesses")).scalars().all() == [10.0]

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from app import upkeep
 from app.context import Server
-from app.store import attempts, prune
-from app.store.attempts import FORGOTTEN_AFTER, factor_guesses, password_attempts
+from app.store import buckets, prune
+from app.store.attempts import FORGOTTEN_AFTER, password_attempts
 from app.store.authenticators import authenticators
 from app.store.base import metadata
 from app.store.clients import client_assertions
@@ -199,17 +199,22 @@ def test_a_lock_stays_for_its_thirty_days(server: Server, cast: Cast) -> None:
 
 def test_counters_and_used_time_steps_are_never_pruned(server: Server, cast: Cast) -> None:
     with server.db.write() as conn:
-        attempts.spend_factor_guess(conn, cast.alice.id, size=10, refill_seconds=360, now=LONG_AGO)
         conn.execute(
             update(authenticators).values(created_at=LONG_AGO, confirmed_at=LONG_AGO, counter=7, failures=49)
         )
-    before = rows_of(server, authenticators), rows_of(server, factor_guesses), rows_of(server, events)
+    before = rows_of(server, authenticators), rows_of(server, events)
     upkeep.prune_all(server, NOON + timedelta(days=3650))
-    assert (
-        rows_of(server, authenticators),
-        rows_of(server, factor_guesses),
-        rows_of(server, events),
-    ) == before
+    assert (rows_of(server, authenticators), rows_of(server, events)) == before
+
+
+def test_a_bucket_is_kept_until_all_of_it_has_leaked_out(server: Server) -> None:
+    with server.db.write() as conn:
+        for _ in range(2):
+            assert buckets.spend(conn, "guess", size=2, refill_seconds=60, now=NOON) is None
+    upkeep.prune_all(server, NOON + timedelta(seconds=119))
+    assert keys_left(server, buckets.buckets) == {"guess"}
+    upkeep.prune_all(server, NOON + timedelta(seconds=121))
+    assert keys_left(server, buckets.buckets) == set()
 
 
 def rows_of(server: Server, table: Table) -> list[Any]:
