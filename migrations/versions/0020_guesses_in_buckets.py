@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
+revision = "0020"
 down_revision = "0019"
 branch_labels = None
 depends_on = None
