@@ -306,14 +306,16 @@ def test_no_text_of_a_query_is_in_the_sql() -> None:
     marked = 0
     for _ in range(queries):
         query = random_query(rng, [f"{MARK}{word}{MARK}" for word in WORDS])
-        query += f' user_metadata.{MARK}:"{MARK}" _exists_:app_metadata.{MARK}.x'
+        if rng.random() < 0.1:  # as names of members too, which cost as much as all the rest of a query
+            query += f' user_metadata.{MARK}:"{MARK}" _exists_:app_metadata.{MARK}.x'
         try:
             wanted = condition(parse(query), USER_FIELDS)
         except BadQuery:
             continue
-        marked += 1
+        marked += MARK in query
+        statement = select(users.c.id).where(wanted)
         for dialect in dialects:
-            assert MARK not in str(select(users.c.id).where(wanted).compile(dialect=dialect))
+            assert MARK not in str(statement.compile(dialect=dialect))
     assert marked > queries / 2
     report(
         "q: no text of a query is in the SQL (T31)",
