@@ -117,7 +117,8 @@ def rotate_secret(conn: Connection, ctx: Context, client: Client) -> str:
     """A new secret; the one before it is refused from the next request on, as at Auth0."""
     secret = _new_secret()
     rows.update_client(conn, client.id, secret_digests=[digest(secret)])
-    changes.record(conn, ctx, "client_secret_rotated", client.id)
+    after = {"client_secret": changes.MASK}
+    changes.record(conn, ctx, "client_secret_rotated", client.id, after=after)
     return secret
 
 

@@ -15,9 +15,20 @@ LONGEST = 2000  # characters of one text: the log is no second copy of a page
 
 
 def record(
-    conn: Connection, ctx: Context, what: str, subject: str, *, before: Any = None, after: Any = None
+    conn: Connection,
+    ctx: Context,
+    what: str,
+    subject: str,
+    *,
+    before: Any = None,
+    after: Any = None,
+    type: str = "sapi",
+    details: dict[str, object] | None = None,
 ) -> None:
-    """Write the event of a change, e.g. `client_updated` of a client id. Values are rows, dicts or lists."""
+    """Write the event of a change, e.g. `client_updated` of a client id. Values are rows, dicts or lists.
+
+    `type` is Auth0's code of a change that has one of its own, and `details` what goes with it.
+    """
     old, new = _shown(before), _shown(after)
     if isinstance(old, dict) and isinstance(new, dict):
         same = {name for name in old.keys() & new.keys() if old[name] == new[name]}
@@ -25,7 +36,7 @@ def record(
         new = {name: value for name, value in new.items() if name not in same}
     change: dict[str, object] = {"subject": subject}
     change |= {name: value for name, value in (("before", old), ("after", new)) if value is not None}
-    audit.record(conn, ctx, "sapi", what, {"change": change})
+    audit.record(conn, ctx, type, what, (details or {}) | {"change": change})
 
 
 def differences(before: Any, after: Any) -> dict[str, Any]:
@@ -38,7 +49,8 @@ def _shown(value: Any) -> Any:
     """As JSON; what a value does not show of itself (`repr=False`) is a secret here too."""
     if hasattr(value, "__dataclass_fields__"):
         shown = {f.name: getattr(value, f.name) if f.repr else MASK for f in fields(value)}
-        return {name: _shown(part) for name, part in shown.items() if part not in (None, (), {})}
+        shown = {name: part for name, part in shown.items() if part not in (None, (), {})}
+        return {name: _names_only(part) if name in _CLOSED else _shown(part) for name, part in shown.items()}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, dict):
@@ -55,11 +67,12 @@ def _shown(value: Any) -> Any:
 def _masked(name: str, part: Any) -> Any:
     if is_secret(name):
         return MASK
-    if name in _CLOSED and isinstance(
-        part, dict
-    ):  # anything may be in there: its names are told, its values not
-        return dict.fromkeys(map(str, part), MASK)
-    return _shown(part)
+    return _names_only(part) if name in _CLOSED else _shown(part)
+
+
+def _names_only(part: Any) -> Any:
+    """Anything may be in there: its names are told, its values not."""
+    return dict.fromkeys(map(str, part), MASK) if isinstance(part, dict) else _shown(part)
 
 
 # What operators and tools put whatever they like into.

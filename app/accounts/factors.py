@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import pyotp
 from sqlalchemy import Connection
 
-from app import audit
 from app.accounts import changes, people
 from app.channels import alerts, notices
 from app.context import Context
@@ -169,7 +168,14 @@ def remove(
             people.log_out(conn, ctx, user)
             alerts.tell(conn, ctx, user.realm_id, "reset", user.id)
         notices.put(conn, ctx, user, "factor_removed")
-    audit.record(conn, ctx, "gd_unenroll", reason, {"id": authenticator_id})
+    _record_removal(conn, ctx, user, reason, gone.id, gone.name)
+
+
+def _record_removal(
+    conn: Connection, ctx: Context, user: User, reason: str, gone_id: str, name: str | None
+) -> None:
+    before, details = {"id": gone_id, "name": name}, {"id": gone_id}
+    changes.record(conn, ctx, reason, user.id, before=before, type="gd_unenroll", details=dict(details))
 
 
 def rename_passkey(conn: Connection, ctx: Context, user: User, known: Passkey, name: str) -> Passkey:
@@ -189,7 +195,7 @@ def remove_passkey(conn: Connection, ctx: Context, user: User, known: Passkey) -
         )
     ctx.facts.user_id = user.id
     notices.put(conn, ctx, user, "factor_removed")
-    audit.record(conn, ctx, "gd_unenroll", "passkey_removed", {"id": known.id})
+    _record_removal(conn, ctx, user, "passkey_removed", known.id, known.name)
 
 
 def remove_kinds(conn: Connection, ctx: Context, user: User, kinds: tuple[str, ...]) -> None:
@@ -212,5 +218,6 @@ def regenerate_recovery_code(conn: Connection, ctx: Context, user: User) -> str:
     )
     authenticators.replace_recovery_code(conn, new, ctx.now)
     ctx.facts.user_id = user.id
-    changes.record(conn, ctx, "recovery_code_regenerated", user.id)
+    after = {"id": new.id, "recovery_code": changes.MASK}
+    changes.record(conn, ctx, "recovery_code_regenerated", user.id, after=after)
     return code

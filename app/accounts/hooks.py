@@ -1,7 +1,7 @@
 """Hooks as administrators make and change them; `app.hooks` calls them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -68,14 +68,20 @@ def remove_hook(conn: Connection, ctx: Context, hook: Hook) -> None:
 
 
 def put_secrets(
-    conn: Connection, ctx: Context, hook: Hook, secrets: Mapping[str, str], changed: list[str]
+    conn: Connection,
+    ctx: Context,
+    hook: Hook,
+    secrets: Mapping[str, str],
+    changed: list[str],
+    known: Iterable[str],
 ) -> None:
-    """Replace all of them; the event names those that `changed`, never a value."""
+    """Replace those `known`; the event names them and those that `changed`, never a value."""
     sealed = None
     if secrets:
         sealed = ctx.server.keyring.seal(json.dumps(dict(secrets)).encode(), owner_of("hooks", hook.id))
     rows.update_hook(conn, hook.id, sealed_secrets=sealed)
-    changes.record(conn, ctx, "hook_secrets_updated", hook.id, after={"names": sorted(changed)})
+    before, after = {"names": sorted(known)}, {"names": sorted(secrets), "changed": sorted(changed)}
+    changes.record(conn, ctx, "hook_secrets_updated", hook.id, before=before, after=after)
 
 
 def _conflict(conn: Connection, hook: Hook) -> Conflict:

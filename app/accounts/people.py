@@ -135,7 +135,7 @@ def set_password(conn: Connection, ctx: Context, user: User, password_hash: str)
     brute_force.forget(conn, user)
     ctx.facts.user_id = user.id
     notices.put(conn, ctx, user, "password_changed")
-    audit.record(conn, ctx, "scp")
+    changes.record(conn, ctx, "", user.id, after={"password": changes.MASK}, type="scp")
 
 
 def set_blocked(conn: Connection, ctx: Context, user: User, is_blocked: bool) -> None:
@@ -169,7 +169,8 @@ def revoke_access(conn: Connection, ctx: Context, user: User, *, keeps_refresh_t
     else:
         log_out(conn, ctx, user)
     ctx.facts.user_id = user.id
-    audit.record(conn, ctx, "srrt", "access_revoked")
+    after = {"refresh_tokens": "kept" if keeps_refresh_tokens else "ended"}
+    changes.record(conn, ctx, "access_revoked", user.id, after=after, type="srrt")
 
 
 def revoke_refresh_tokens(conn: Connection, ctx: Context, families: list[RefreshFamily]) -> None:
@@ -177,7 +178,10 @@ def revoke_refresh_tokens(conn: Connection, ctx: Context, families: list[Refresh
         refresh_families.revoke_family(conn, family.handle_digest, ctx.now)
         opaque_tokens.remove_opaque_tokens_of_family(conn, family.handle_digest)
         ctx.facts.user_id = family.user_id
-        audit.record(conn, ctx, "srrt", "", {"refresh_token": family.handle_digest})
+        token_id = family.handle_digest
+        before = {"client_id": family.client_id, "audience": family.audience, "scope": family.scope}
+        told: dict[str, object] = {"refresh_token": token_id}
+        changes.record(conn, ctx, "", token_id, before=before, type="srrt", details=told)
 
 
 def revoke_refresh_tokens_of(
@@ -187,7 +191,9 @@ def revoke_refresh_tokens_of(
     ended = refresh_families.revoke_where(conn, ctx.now, user_id=user_id, client_id=client_id)
     opaque_tokens.remove_where(conn, user_id=user_id, client_id=client_id)
     ctx.facts.user_id = user_id
-    audit.record(conn, ctx, "srrt", "", {"ended": ended, "of_client": client_id})
+    told: dict[str, object] = {"ended": ended, "of_client": client_id}
+    subject, before, after = user_id or client_id or "", {"refresh_tokens": ended}, {"refresh_tokens": 0}
+    changes.record(conn, ctx, "", subject, before=before, after=after, type="srrt", details=told)
 
 
 def label_refresh_token(
@@ -196,7 +202,7 @@ def label_refresh_token(
     refresh_families.label_family(conn, family.handle_digest, labels)
     ctx.facts.user_id = family.user_id
     changes.record(
-        conn, ctx, "refresh_token_updated", family.handle_digest, before=family.labels, after=labels
+        conn, ctx, "refresh_token_updated", family.handle_digest, before=family.labels or {}, after=labels
     )
 
 
@@ -213,7 +219,16 @@ def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
     ctx.facts.user_id = user.id
     if kinds:
         notices.put(conn, ctx, user, "factor_removed")
-    audit.record(conn, ctx, "gd_unenroll", "factors_reset", {"kinds": kinds})
+    changes.record(
+        conn,
+        ctx,
+        "factors_reset",
+        user.id,
+        before={"kinds": kinds},
+        after={"kinds": []},
+        type="gd_unenroll",
+        details={"kinds": kinds},
+    )
     alerts.tell(conn, ctx, user.realm_id, "reset", user.id)
     return kinds
 
@@ -224,7 +239,9 @@ def unblock(conn: Connection, ctx: Context, realm: Realm, username: str) -> int:
     forgotten = brute_force.unblock(conn, realm, user, username)
     ctx.facts.user_id, ctx.facts.user_name = user.id if user else None, username
     ctx.facts.realm = realm.name
-    audit.record(conn, ctx, "ublkdu")
+    if user is not None or forgotten:
+        subject = user.id if user else username
+        changes.record(conn, ctx, "", subject, before={"failures": forgotten}, type="ublkdu")
     return forgotten
 
 
@@ -232,4 +249,4 @@ def remove_user(conn: Connection, ctx: Context, user: User) -> None:
     end_access(conn, ctx, user)
     users.remove_user(conn, user.id)
     ctx.facts.user_id = user.id
-    audit.record(conn, ctx, "sdu")
+    changes.record(conn, ctx, "", user.id, before=user, type="sdu")

@@ -46,9 +46,10 @@ def make_pass(
 
 def void_passes(conn: Connection, ctx: Context, user: User) -> None:
     """Passes that nobody has used yet are good for nothing any more."""
+    unused = [known.id for known in tickets.list_tickets(conn, user.id, ACCESS_PASS) if not known.consumed_at]
     tickets.void_tickets(conn, user.id, ACCESS_PASS)
     ctx.facts.user_id = user.id
-    changes.record(conn, ctx, "access_pass_voided", user.id)
+    changes.record(conn, ctx, "access_pass_voided", user.id, before=unused)
 
 
 @dataclass(frozen=True)

@@ -115,14 +115,14 @@ def deploy_rules(
 def put_config(conn: Connection, ctx: Context, key: str, value: str) -> None:
     sealed = ctx.server.keyring.seal(value.encode(), owner_of("rules_configs", key))
     rows.put_config(conn, SealedConfig(key, sealed))
-    changes.record(conn, ctx, "rules_config_set", key)
+    changes.record(conn, ctx, "rules_config_set", key, after={"value": changes.MASK})
 
 
 def remove_config(conn: Connection, ctx: Context, key: str) -> bool:
     """Whether there was one."""
     if not rows.remove_config(conn, key):
         return False
-    changes.record(conn, ctx, "rules_config_deleted", key)
+    changes.record(conn, ctx, "rules_config_deleted", key, before={"value": changes.MASK})
     return True
 
 

@@ -50,7 +50,12 @@ def put_document(
         sealed = ctx.server.keyring.seal(raw, owner_of("documents", name)) if secrets else None
     documents.put_document(conn, Document(name, content, sealed))
     shown_before = before.content if before else None
-    changes.record(conn, ctx, "settings_updated", name, before=shown_before, after=content)
+    written = content
+    if secrets and isinstance(
+        content, dict
+    ):  # where they stand in it is nobody's business: they were written
+        written = content | {"secrets": dict.fromkeys(secrets, changes.MASK)}
+    changes.record(conn, ctx, "settings_updated", name, before=shown_before, after=written)
 
 
 def remove_document(conn: Connection, ctx: Context, name: str) -> bool:

@@ -289,7 +289,8 @@ def regenerate_recovery_code(call: Call) -> object:
 def invalidate_remembered(call: Call) -> object:
     """Forget remembered browsers; this server remembers none"""
     with call.ctx.db.write() as conn:
-        changes.record(conn, call.ctx, "remembered_browsers_forgotten", get_user(conn, call.id).id)
+        user = get_user(conn, call.id)
+        changes.record(conn, call.ctx, "remembered_browsers_forgotten", user.id, after={"remembered": 0})
     return None
 
 

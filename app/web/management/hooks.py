@@ -153,7 +153,7 @@ def _put(call: Call, conn: Connection, hook: Hook, known: dict[str, str], given:
     """Raises NotPossible."""
     if len(known | given) > MOST_SECRETS:
         raise NotPossible(f"A hook has at most {MOST_SECRETS} secrets.", reason="too_many_secrets")
-    changing.put_secrets(conn, call.ctx, hook, known | given, list(given))
+    changing.put_secrets(conn, call.ctx, hook, known | given, list(given), known)
 
 
 @operation("GET", "/hooks/{id}/secrets", scopes="read:hooks")
@@ -197,7 +197,7 @@ def delete_hook_secrets(call: Call) -> object:
     with call.ctx.db.write() as conn:
         hook, known = _locked(call, conn)
         left = {name: value for name, value in known.items() if name not in call.body}
-        changing.put_secrets(conn, call.ctx, hook, left, list(call.body))
+        changing.put_secrets(conn, call.ctx, hook, left, list(call.body), known)
     return None
 
 

@@ -76,8 +76,10 @@ def rotate_key(call: Call) -> object:
     """Sign with the next key from now on"""
     ctx = call.ctx
     with ctx.db.write() as conn:
+        known = [key for key in signing_keys.list_keys(conn) if key.alg == DEFAULT_ALGORITHM]
+        before = {key.state: key.kid for key in known if key.state in ("current", "next")}
         kid = signing.rotate(ctx.server, conn, DEFAULT_ALGORITHM, ctx.now)
-        changes.record(conn, ctx, "signing_key_rotated", kid)
+        changes.record(conn, ctx, "signing_key_rotated", kid, before=before, after={"current": kid})
         key = signing_keys.find_key(conn, kid)
     assert key is not None  # noqa: S101 - it has just become the current one
     return {"cert": _certificate(call, key).pem, "kid": kid}
@@ -91,7 +93,14 @@ def revoke_key(call: Call) -> object:
         raise NotPossible("Only the previous key can be revoked.", reason="operation_not_supported")
     with call.ctx.db.write() as conn:
         signing.revoke(call.ctx.server, conn, key.kid, call.ctx.now)
-        changes.record(conn, call.ctx, "signing_key_revoked", key.kid)
+        changes.record(
+            conn,
+            call.ctx,
+            "signing_key_revoked",
+            key.kid,
+            before={"state": key.state},
+            after={"state": "revoked"},
+        )
     return {"cert": _certificate(call, key).pem, "kid": key.kid}
 
 

@@ -68,7 +68,7 @@ def create_password_ticket(call: Call) -> object:
     with call.ctx.db.write() as conn:
         user = _whose(conn, given)
         _check(conn, user)
-        _, token = made.create_ticket(
+        ticket, token = made.create_ticket(
             conn,
             call.ctx,
             user,
@@ -78,7 +78,7 @@ def create_password_ticket(call: Call) -> object:
             marks_verified=given.mark_email_as_verified,
         )
         call.ctx.facts.user_id = user.id
-        changes.record(conn, call.ctx, "password_ticket_created", user.id)
+        changes.record(conn, call.ctx, "password_ticket_created", user.id, after=ticket)
     return {"ticket": made.address(call.ctx, "password", token)}
 
 
@@ -102,7 +102,7 @@ def create_verification_ticket(call: Call) -> object:
         user = get_user(conn, given.user_id)
         if user.email is None:
             raise NotPossible(NO_ADDRESS, reason="operation_not_supported")
-        _, token = made.create_ticket(
+        ticket, token = made.create_ticket(
             conn,
             call.ctx,
             user,
@@ -111,7 +111,7 @@ def create_verification_ticket(call: Call) -> object:
             result_url=given.result_url,
         )
         call.ctx.facts.user_id = user.id
-        changes.record(conn, call.ctx, "verification_ticket_created", user.id)
+        changes.record(conn, call.ctx, "verification_ticket_created", user.id, after=ticket)
     return {"ticket": made.address(call.ctx, "verification", token)}
 
 
@@ -165,7 +165,7 @@ def create_enrollment_ticket(call: Call) -> object:
         if given.send_mail:
             ctx = replace(call.ctx, language=(given.email_locale or "en")[:2].lower())
             notices.put(conn, ctx, user, "enrollment_email", to=given.email, url=url)
-        changes.record(conn, call.ctx, "enrollment_ticket_created", user.id)
+        changes.record(conn, call.ctx, "enrollment_ticket_created", user.id, after=ticket)
     return {"ticket_id": ticket.id, "ticket_url": url}
 
 

@@ -108,8 +108,9 @@ def delete_ip_block(call: Call) -> object:
     """Let an address in again"""
     ip = _address(call)
     with call.ctx.db.write() as conn:
+        before = {"blocked": ip_throttle.is_blocked(conn, call.ctx, ip)}
         ip_throttle.unblock(conn, ip)
-        changes.record(conn, call.ctx, "ip_unblocked", ip)
+        changes.record(conn, call.ctx, "ip_unblocked", ip, before=before)
     return None
 
 
