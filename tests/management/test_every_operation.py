@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 
 from app.accounts.setup import MANAGEMENT_SCOPES
 from app.store import clients
-from app.store.base import metadata
 from app.web.management import OPERATIONS
 from app.web.management.operation import BASE, Operation
 from tests import making
@@ -134,30 +133,6 @@ def test_a_client_that_is_gone_manages_nothing(wire: Wire, cast: Cast, change: d
         else:
             clients.update_client(conn, "admin", **change)
     refused(wire.get(f"{BASE}/users", token), 401, None)
-
-
-def test_no_column_is_written_that_the_description_does_not_name(admin: Admin, wire: Wire) -> None:
-    columns = {column.name for table in metadata.tables.values() for column in table.columns}
-    for operation in OPERATIONS:
-        if operation.body is None:
-            continue
-        schema = operation.adapter.json_schema()
-        if schema.get("type") != "object":
-            continue
-        known = set(schema.get("properties", {}))
-        is_closed = schema.get("additionalProperties") is False
-        for column in sorted(columns - known):
-            answer = ask(wire, operation, admin.token, {column: "x"})
-            if is_closed:
-                assert answer.status_code in (400, 404), (operation.name, column, answer.text)
-            else:
-                assert answer.status_code < 500, (operation.name, column, answer.text)
-    assert [user["email"] for user in admin.get("/users", sort="email:1")] == [
-        "alice@example.com",
-        "alice@example.com",
-        "bob@example.com",
-    ]
-    assert wire.password("bob@example.com").status_code == 200
 
 
 def test_every_change_that_is_refused_leaves_an_event_that_names_who_asked_for_what(
