@@ -15,6 +15,7 @@ from urllib.parse import quote
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 from werkzeug.test import TestResponse
 
+from app.web.management.operation import Operation
 from tests import making
 from tests.jose import public_pem
 from tests.making import API, Cast
@@ -484,6 +485,10 @@ def _by_address(world: World) -> Request:
     address = f"{fresh('person')}@example.com"
     world.user(email=address)
     return Request({"id": world.cast.staff.id}, query={"email": address})
+
+
+def named(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
 
 
 def send(admin: Admin, name: str, request: Request) -> TestResponse:

@@ -63,6 +63,7 @@ def view(conn: Connection, realm: Realm) -> dict[str, Any]:
 
 
 class ListQuery(Anywhere, Fields):
+    per_page: int = Field(100, ge=0, le=100)
     strategy: list[str] | None = None
     name: str | None = None
 
