@@ -41,6 +41,11 @@ class Report:
     path: Path | None
     shown: int = 0
 
+    def check(self) -> None:
+        """Fail before anything is begun where it cannot be written; what an earlier run wrote stays."""
+        if self.path is not None:
+            self._write(b"", os.O_APPEND)
+
     def open(self) -> None:
         """Empty, and for nobody else's eyes: records are people's data."""
         if self.path is not None:
@@ -100,8 +105,9 @@ def import_(
             realm = get_realm(conn, realm_name)
         if realm.kind != "database":
             raise Failed(f"the realm {realm.name} keeps no passwords of its own")
-        written.open()
+        written.check()
         running = _begin(ctx, realm, file, {"upsert": upsert}, is_dry=dry_run, is_resumed=resume)
+        written.open()
         job = _run(running, stream, written)
     counts = {"inserted": job.inserted, "updated": job.updated, "failed": job.failed}
     show({"total": sum(counts.values()), **counts, "dry_run": dry_run}, as_json)

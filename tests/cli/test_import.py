@@ -134,6 +134,9 @@ def test_rejected_records_are_reported_a_line_each(start: Start, tmp_path: Path)
         (2, "OBJECT_REQUIRED"),
     ]
     assert hash_ not in told.read_text() and stat.S_IMODE(told.stat().st_mode) == 0o600
+    kept = told.read_text()
+    run(start, "import", file, "--connection", "staff", "--report", told, "--resume", code=1)
+    assert told.read_text() == kept  # there was nothing to go on with
     _, err = run(start, "import", file, "--connection", "staff", code=3)
     assert len([line for line in err.splitlines() if line.startswith('{"record"')]) == 3
     assert take(start, file, "--upsert", code=3)["updated"] == 2
