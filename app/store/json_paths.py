@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from app.store.dialects import ByDialect, bound
 
-_PLAIN = re.compile(r'[A-Za-z0-9 _.:@|"-]+')
+_PLAIN = re.compile(r"[ -\[\]-~]+")  # ASCII without the backslash: written as it is, its quotes around it
 _NUMBER = re.compile(
     r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?"
 )  # what a double holds exactly, on both databases

@@ -70,7 +70,7 @@ def people(staff: str, guests: str) -> list[User]:
             username="Jane@Example.com.not",
             last_login=NOON - DAY,
             logins_count=1,
-            app_metadata={"plan": "Gold", "n": "1", "t": "true", "q\"'": "ü\\"},
+            app_metadata={"plan": "Gold", "n": "1", "t": "true", "q\"'": "ü\\", "tel": "+49/1 (%_)*'!"},
         ),
         user("new", guests, email="jane@example.com", name="x_y[z]*?", nickname="50 off", username="Jane"),
         user(
@@ -207,6 +207,8 @@ FOUND: list[tuple[str, set[str]]] = [
     ("app_metadata.n:1", {"oezil"}),
     ("app_metadata.t:true", {"oezil"}),
     ('app_metadata.q\\"\':"ü\\\\"', {"oezil"}),
+    ('app_metadata.tel:"+49/1 (%_)*\'!"', {"oezil"}),
+    ('app_metadata.tel:"+49/1 (x_)*\'!"', set()),
     ("user_metadata.tags:y", {"jane"}),
     ("user_metadata.a:1", set()),
     ("user_metadata.nested:z", set()),
