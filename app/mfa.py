@@ -24,7 +24,7 @@ from app.errors import (
     TemporarilyUnavailable,
 )
 from app.errors import UnsupportedChallengeType as Unsupported
-from app.factors import ANSWERABLE, FACTORS, vocabulary
+from app.factors import ANSWERABLE, FACTORS, vocabulary, ways
 from app.factors.contact import asked_at, contacts_of
 from app.factors.factor import Begun, Challenging, Factor, demands_of, is_of
 from app.factors.vocabulary import policy_name
@@ -234,7 +234,9 @@ def _fitting(
         owned = contacts_of(user)
     elif isinstance(owed, Owed):
         owned = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
-    return _choose(opened, owned, wanted)
+    on = ways.kinds_on(ctx, conn, owned)
+    # The newest is taken where nobody chooses, and by its own kind.
+    return _choose(opened, tuple(way for a in owned for way in reversed(ways.ways_to(a, on))), wanted)
 
 
 def _veiled(ctx: Context, conn: Connection, opened: Open, wanted: Wanted) -> Factor:
@@ -253,7 +255,7 @@ def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> t
     if not usable:
         raise Unsupported(NOT_ENROLLED, reason="not_enrolled")
     if wanted.authenticator_id is not None:
-        usable = [a for a in usable if a.id == wanted.authenticator_id]
+        usable = [a for a in usable if ways.shown_id(a) == wanted.authenticator_id]
         if not usable:
             raise InvalidGrant(UNKNOWN_AUTHENTICATOR, reason="unknown_authenticator")
     channels = (wanted.oob_channel,) if wanted.oob_channel else ()

@@ -16,7 +16,7 @@ from app.channels import notices
 from app.context import Context
 from app.crypto import digest
 from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, NotFound
-from app.factors import ANSWERABLE, FACTORS, recovery_code
+from app.factors import ANSWERABLE, FACTORS, recovery_code, ways
 from app.factors.contact import contacts_of
 from app.factors.factor import Enrolling, is_of
 from app.mfa import asking_of, begin, enrollable, holder_of
@@ -167,14 +167,17 @@ def listed(ctx: Context, bearer: Bearer) -> list[dict[str, object]]:
     person = Person(bearer.user, bearer.owned, bearer.opened.methods)
     owed = decide(standing_of(ctx, bearer.asking, person)) if bearer.opened.is_stored else None
     contacts = contacts_of(bearer.user) if isinstance(owed, Enroll) and owed.by_contact else ()
-    found = [*contacts, *_shown(bearer)]
+    own = _shown(bearer)
+    with ctx.db.read() as conn:
+        on = ways.kinds_on(ctx, conn, own)
+    found = [*contacts, *(way for a in own for way in ways.ways_to(a, on))]
     return [_listed(a) for a in sorted(found, key=lambda a: not ANSWERABLE[a.kind].is_challengeable)]
 
 
 def _listed(authenticator: Authenticator) -> dict[str, object]:
     factor = ANSWERABLE[authenticator.kind]
     found = {
-        "id": authenticator.id,
+        "id": ways.shown_id(authenticator),
         "authenticator_type": factor.wire_type,
         "active": authenticator.is_active,
         "oob_channel": factor.oob_channel,
@@ -191,10 +194,10 @@ def _shown(bearer: Bearer) -> list[Authenticator]:
 
 
 def remove(ctx: Context, bearer: Bearer, authenticator_id: str) -> None:
-    """Remove one of the own authenticators; the recovery code goes with the last factor."""
+    """Remove one of the own authenticators, by whichever of its names; the recovery code goes with the last factor."""
     if bearer.has_factor and not has_second_factor(bearer.opened.methods):
         raise AccessDenied("A second factor is needed to remove one.", reason="factor_not_proven")
-    gone = next((a for a in bearer.owned if a.id == authenticator_id), None)
+    gone = next((a for a in bearer.owned if ways.is_called(a, authenticator_id)), None)
     if gone is None:
         raise NotFound("The authenticator does not exist.", reason="unknown_authenticator")
     ctx.facts.factor = gone.kind

@@ -12,7 +12,7 @@ from app.channels import alerts, notices
 from app.context import Context
 from app.crypto import digest, owner_of, random_id
 from app.errors import Conflict, InvalidRequest, Missing, NotPossible
-from app.factors import FACTORS, oob_code, recovery_code, webauthn
+from app.factors import FACTORS, oob_code, recovery_code, ways, webauthn
 from app.factors.ceremony import Wrong
 from app.factors.totp import DIGITS, PERIOD_SECONDS
 from app.store import authenticators, passkeys, users
@@ -105,7 +105,9 @@ def _value_of(ctx: Context, known: Authenticator) -> str:
 
 
 def _owned(conn: Connection, user: User, kind: str) -> list[Authenticator]:
-    return [a for a in authenticators.list_authenticators(conn, user.id) if a.kind == kind]
+    """Those of that kind, and devices that can be asked as one."""
+    kinds = ways.kinds_like(kind)
+    return [a for a in authenticators.list_authenticators(conn, user.id) if a.kind in kinds]
 
 
 def destination(kind: str, text: str) -> Device:
@@ -138,6 +140,20 @@ def rename(conn: Connection, ctx: Context, user: User, known: Authenticator, nam
     before, after = {"name": known.name}, {"name": name}
     changes.record(conn, ctx, "authentication_method_updated", user.id, before=before, after=after)
     return replace(known, name=name)
+
+
+def prefer(conn: Connection, ctx: Context, user: User, known: Authenticator, kind: str) -> Authenticator:
+    """By which of its ways a telephone is reached where nobody chooses. Raises NotPossible."""
+    if kind not in ways.kinds_like(known.kind):
+        raise NotPossible("preferred_authentication_method is for telephones only.")
+    if kind == known.kind:
+        return known
+    authenticators.prefer_kind(conn, known.id, kind)
+    ctx.facts.user_id = user.id
+    name = "preferred_authentication_method"
+    before, after = {"id": known.id, name: known.kind}, {"id": known.id, name: kind}
+    changes.record(conn, ctx, "authentication_method_updated", user.id, before=before, after=after)
+    return replace(known, kind=kind)
 
 
 def remove(

@@ -138,6 +138,8 @@ class Factor:
     """For those that must be asked before they can answer."""
     family: str = ""
     """One `challenge_type` for several kinds, whose authenticators answer the same challenge."""
+    reaches: str = ""
+    """What several kinds reach, a telephone say: a device of one may be asked by another (`ways.py`)."""
     listed_type: str = ""
     """`type` in lists, where it differs from `wire_type`."""
     oob_channel: str | None = None
@@ -163,7 +165,10 @@ class Factor:
 
     def is_kin(self, other: "Factor") -> bool:
         """Whether one's authenticators may answer for the other's."""
-        return self.kind == other.kind or (self.family != "" and self.family == other.family)
+        is_of_family = self.family != "" and self.family == other.family
+        return (
+            self.kind == other.kind or is_of_family or (self.reaches != "" and self.reaches == other.reaches)
+        )
 
 
 def is_of(factor: Factor, wire_types: tuple[str, ...], oob_channels: tuple[str, ...] = ()) -> bool:

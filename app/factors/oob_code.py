@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -141,7 +141,9 @@ def verify(ctx: Context, authenticator: Authenticator, answer: Answer) -> Proof 
     challenge = answer.challenge
     if challenge is None or challenge.authenticator_id != authenticator.id:
         return "other_challenge"
-    return judge(challenge, answer) or Proof(authenticator, partial(_consume, authenticator, challenge))
+    # It is proven by the way that the code went, which need not be the one by which the device is kept.
+    asked = replace(authenticator, kind=challenge.kind)
+    return judge(challenge, answer) or Proof(asked, partial(_consume, authenticator, challenge))
 
 
 def judge(challenge: Challenge, answer: Answer) -> str:
@@ -191,6 +193,7 @@ def factor_over(channel: Channel) -> Factor:
         wrong_answer=WRONG,
         limit_event="gd_otp_rate_limit_exceed",
         challenge=begin,
+        reaches=channel.reaches,
         listed_type=reach.listed_type,
         oob_channel=kind,
         costs=kind,

@@ -175,6 +175,11 @@ def rename_authenticator(conn: Connection, authenticator_id: str, name: str) -> 
     conn.execute(update(authenticators).where(_C.id == authenticator_id).values(name=name))
 
 
+def prefer_kind(conn: Connection, authenticator_id: str, kind: str) -> None:
+    """The same device, by another way to it."""
+    conn.execute(update(authenticators).where(_C.id == authenticator_id).values(kind=kind))
+
+
 def remove_authenticator(conn: Connection, user_id: str, authenticator_id: str) -> bool:
     match = (authenticators.c.id == authenticator_id) & (authenticators.c.user_id == user_id)
     return won(conn.execute(delete(authenticators).where(match)))

@@ -93,11 +93,11 @@ def find_challenge_by_id(conn: Connection, challenge_id: str) -> Challenge | Non
 
 
 def add_challenge(conn: Connection, challenge: Challenge) -> None:
-    """Add it in the place of those that the same login has open for the same kind of authenticator."""
+    """Add it in the place of those that the same login has open for that device, or another of its kind."""
     older = (
         (_C.user_id == challenge.user_id)
         & (_C.transaction_id == challenge.transaction_id)
-        & (_C.kind == challenge.kind)
+        & ((_C.kind == challenge.kind) | (_C.authenticator_id == challenge.authenticator_id))
         & _C.state.in_(("open", "approved"))
     )
     conn.execute(_update(challenges).where(older).values(state="void", settled_at=challenge.created_at))

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from app import accounts
 from app.accounts import changes, factors
 from app.errors import Forbidden, Missing, NotPossible
-from app.factors import FACTORS
+from app.factors import FACTORS, ways
 from app.factors.vocabulary import BY_KIND
 from app.store import authenticators, passkeys
 from app.store.authenticators import Authenticator
@@ -26,9 +26,9 @@ NOT_SERVED = "Authentication methods of this type cannot be made by this server 
 DEVICE_TYPES: dict[object, str | None] = {None: None, False: "single_device", True: "multi_device"}
 
 
-def view(known: Authenticator) -> dict[str, Any]:
-    """Never the secret; what a security key tells of itself is none."""
-    return _told_of(known) | {
+def view(known: Authenticator, on: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Never the secret; what a security key tells of itself is none. `on`: the kinds by which it may be asked, too."""
+    return _told_of(known, on) | {
         "id": known.id,
         "type": BY_KIND[known.kind].method,
         "confirmed": known.confirmed_at is not None,
@@ -59,11 +59,13 @@ def passkey_view(known: Passkey) -> dict[str, Any]:
     }
 
 
-def _view(known: Authenticator | Passkey) -> dict[str, Any]:
-    return passkey_view(known) if isinstance(known, Passkey) else view(known)
+def _view(call: Call, conn: Connection, known: Authenticator | Passkey) -> dict[str, Any]:
+    if isinstance(known, Passkey):
+        return passkey_view(known)
+    return view(known, ways.kinds_on(call.ctx, conn, [known]))
 
 
-def _told_of(known: Authenticator) -> dict[str, Any]:
+def _told_of(known: Authenticator, on: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Where codes go, masked as its owner sees it, or what a key is known by."""
     if known.credential_id is not None:
         return {
@@ -80,7 +82,9 @@ def _told_of(known: Authenticator) -> dict[str, Any]:
         return {
             "phone_number": FACTORS[known.kind].shown_name(known),
             "preferred_authentication_method": known.kind,
-            "authentication_methods": [{"type": known.kind, "id": known.id}],
+            "authentication_methods": [
+                {"type": way.kind, "id": ways.shown_id(way)} for way in ways.ways_to(known, on)
+            ],
         }
     if known.kind == "push":  # beside no one-time password: enrolling one makes none
         link_id = known.id.partition("|")[2]
@@ -111,7 +115,8 @@ def _without_passkeys(conn: Connection, user_id: str) -> None:
 def _find(conn: Connection, call: Call) -> Authenticator | Passkey:
     """Raises Missing."""
     for known in _methods_of(conn, call.id):
-        if known.id == call.path["authentication_method_id"]:
+        wanted = call.path["authentication_method_id"]
+        if known.id == wanted or (isinstance(known, Authenticator) and ways.is_called(known, wanted)):
             return known
     raise Missing(UNKNOWN, reason="inexistent_authentication_method")
 
@@ -120,7 +125,8 @@ def _find(conn: Connection, call: Call) -> Authenticator | Passkey:
 def list_methods(call: Call) -> object:
     """Second factors and passkeys of a user, those that wait for their confirmation included"""
     with call.ctx.db.read() as conn:
-        return whole_page(call.query, "authenticators", _methods_of(conn, call.id), _view)
+        found = [_view(call, conn, known) for known in _methods_of(conn, call.id)]
+        return whole_page(call.query, "authenticators", found, dict)
 
 
 @operation(
@@ -131,7 +137,7 @@ def list_methods(call: Call) -> object:
 def show_method(call: Call) -> object:
     """A second factor of a user"""
     with call.ctx.db.read() as conn:
-        return _view(_find(conn, call))
+        return _view(call, conn, _find(conn, call))
 
 
 class Method(Body):
@@ -156,7 +162,8 @@ def _made(call: Call, conn: Connection, given: Method) -> dict[str, Any]:
         kind = "email" if given.type == "email" else given.preferred_authentication_method or "sms"
         member = "email" if kind == "email" else "phone_number"
         device = factors.destination(kind, getattr(given, member) or "")
-        return view(factors.add_device(conn, call.ctx, user, device, given.name)) | {member: device.value}
+        added = factors.add_device(conn, call.ctx, user, device, given.name)
+        return _view(call, conn, added) | {member: device.value}
     if isinstance(given, NewMethod) and given.type == "webauthn-roaming":
         new_key = factors.add_security_key(
             conn,
@@ -215,14 +222,17 @@ class Changes(Body):
     body=Changes,
 )
 def update_method(call: Call) -> object:
-    """Name a second factor"""
+    """Name a second factor, or say whether a telephone is written to or called where nobody chooses"""
     with call.ctx.db.write() as conn:
         known, user, name = _find(conn, call), get_user(conn, call.id), call.body.name
         if name is not None and isinstance(known, Passkey):
             known = factors.rename_passkey(conn, call.ctx, user, known, name)
         elif name is not None and isinstance(known, Authenticator):
             known = factors.rename(conn, call.ctx, user, known, name)
-        return _view(known)
+        preferred = call.body.preferred_authentication_method
+        if preferred is not None and isinstance(known, Authenticator):
+            known = factors.prefer(conn, call.ctx, user, known, preferred)
+        return _view(call, conn, known)
 
 
 @operation(
@@ -321,8 +331,9 @@ def list_enrollments(call: Call) -> object:
 def _enrollment(conn: Connection, enrollment_id: str) -> Authenticator:
     """By `dev_…` or `kind|dev_…`. Raises Missing."""
     prefixes = {factor.id_prefix for factor in FACTORS.values()}
-    known = authenticators.find_by_device(conn, enrollment_id, prefixes)
-    if known is None:
+    _, bar, device = enrollment_id.rpartition("|")
+    known = authenticators.find_by_device(conn, device, prefixes)
+    if known is None or (bar and not ways.is_called(known, enrollment_id)):
         raise Missing("Enrollment not found.", reason="inexistent_enrollment")
     return known
 
