@@ -492,7 +492,8 @@ class Machine(RuleBasedStateMachine):
         client = client or login.client
         mine = person.answering(login, OTP)
         others = [d for d in (*other.devices, *other.pending) if d.kind == OTP]
-        chosen = mine[-1:] if kind == "right" else others[-1:] if kind == "other's" else []
+        own = mine or [d for d in person.pending if d.login is login and d.kind == OTP]
+        chosen = own[-1:] if kind == "right" else others[-1:] if kind == "other's" else []
         self.clock.tick(timedelta(seconds=1))
         moment = self.now
         otp = pyotp.TOTP(chosen[0].hand).at(moment) if chosen else "000000"
@@ -695,6 +696,7 @@ class Machine(RuleBasedStateMachine):
         if person.logins:
             self.one_time_password(who, 5, "right", None, {})
             self.out_of_band(who, 9, "right", None, {})
+            self.security_key(who, 9, "right", None)
 
     def proved(
         self, person: Person, login: Login, kind: str, answer: TestResponse, device: Device | None
