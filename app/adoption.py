@@ -25,10 +25,11 @@ PAGE = 500
 ACTIVE = timedelta(days=30)
 SOON = timedelta(days=7)
 
-# The events of a factor: how it ended, by the factor that the event names.
-PASSED = {"seotpft": "otp", "sercft": "recovery-code", "seoobft": "oob", "sepkoobft": "webauthn"}
-FAILED = {"feotpft": "otp", "fercft": "recovery-code", "feoobft": "oob", "fepkoobft": "webauthn"}
-RATE_LIMITED = ("gd_otp_rate_limit_exceed", "gd_recovery_rate_limit_exceed", "limit_mu")
+# The events of a second factor: how it ended. Which it was, the event says.
+RECOVERED = ("sercft", "sepkrcft")
+PASSED = ("seotpft", "seoobft", "sewebauthnft", "sepkotpft", "sepkoobft", *RECOVERED)
+FAILED = ("feotpft", "feoobft", "fewebauthnft", "fercft")
+RATE_LIMITED = ("gd_otp_rate_limit_exceed", "gd_recovery_rate_limit_exceed", "limit_mu", "limit_phone")
 
 
 def people(ctx: Context, conn: Connection, realm: Realm) -> dict[str, Any]:
@@ -90,19 +91,37 @@ def _ends_soon(standing: Standing) -> bool:
 def daily(conn: Connection, realm: Realm, since: datetime, until: datetime) -> list[dict[str, Any]]:
     """What the log tells of each day of a realm, the first to the last."""
     days: dict[str, Counter[str]] = {}
-    for day, kind, reason, number in events.count_of_realm(conn, realm.name, since, until):
-        for name in _names(kind, reason):
+    for day, kind, reason, factor, number in events.count_of_realm(conn, realm.name, since, until):
+        for name in _names(kind, reason, policy_name(factor)):
             days.setdefault(day, Counter())[name] += number
-    return [_shown(day, days[day]) for day in sorted(days)]
+    waited: dict[str, list[tuple[int, int]]] = {}
+    for day, seconds, number in events.count_seconds_to_pass(conn, realm.name, since, until):
+        waited.setdefault(day, []).append((seconds, number))
+    return [
+        _shown(day, days[day]) | {"median_seconds_to_pass": _median(waited.get(day, []))}
+        for day in sorted(days)
+    ]
 
 
-def _names(kind: str, reason: str) -> list[str]:
+def _median(counted: list[tuple[int, int]]) -> int | None:
+    """The middle of values that each came so often, the lower one of two; None where there are none."""
+    middle = (sum(number for _, number in counted) + 1) // 2
+    for value, number in sorted(counted):
+        middle -= number
+        if middle <= 0:
+            return value
+    return None
+
+
+def _names(kind: str, reason: str, factor: str) -> list[str]:
     if kind == "mfar":
         return ["issued"]
     if kind in PASSED:
-        return [f"passed {PASSED[kind]}", *(["recovery_code_uses"] if kind == "sercft" else [])]
+        return [f"passed {factor}", *(["recovery_code_uses"] if kind in RECOVERED else [])]
     if kind in FAILED:
-        return [f"failed {FAILED[kind]}"]
+        return [f"failed {factor}"] if factor else []
+    if kind == "gd_send_pn_failure" and reason.startswith("push_"):
+        return ["rate_limited"]
     if kind == "gd_unenroll" and reason == "factors_reset":
         return ["resets"]
     if kind == "mfa_policy_break_glass":

@@ -22,6 +22,7 @@ from app.guards.password_attempt import Attempt
 from app.guards.second_factor import Guess
 from app.policy import CLOSED
 from app.store import authenticators, users
+from app.store.events import SECONDS_TO_PASS
 from app.tokens import mfa_token
 from app.tokens.mfa_token import MALFORMED, Open
 
@@ -100,6 +101,9 @@ def _use_up(conn: Connection, ctx: Context, person: Person, redeemed: Redeemed) 
         raise Lost(InvalidGrant(wrong_answer, reason="enrolled_meanwhile"))
     if not mfa_token.consume(conn, redeemed.transaction, ctx.now):
         raise Lost(InvalidGrant(MALFORMED, reason="transaction_used"))
+    if redeemed.transaction.began_at is not None:
+        waited = (ctx.now - redeemed.transaction.began_at).total_seconds()
+        ctx.facts.details[SECONDS_TO_PASS] = max(0, int(waited))
     second_factor.succeeded(conn, redeemed.guess, device)
     if not proof.consume(conn, ctx.now):
         raise Lost(InvalidGrant(wrong_answer, reason="code_replayed"))

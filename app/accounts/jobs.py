@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.accounts import changes, exporting, importing, tickets
+from app.accounts import changes, exporting, importing, resetting, tickets
 from app.accounts.import_stream import Records, Unreadable
 from app.accounts.importing import Import, JobLost
 from app.channels import notices
@@ -219,4 +219,5 @@ _WORK: dict[str, Work] = {
     "users_import": _import,
     "users_export": _export,
     "verification_email": _send_verification,
+    "mfa_reset": resetting.work,
 }

@@ -3,6 +3,7 @@
 Whatever ends access ends it here completely: tokens, open logins and sessions go in the same transaction.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -206,15 +207,24 @@ def label_refresh_token(
     )
 
 
-def reset_factors(conn: Connection, ctx: Context, user: User) -> list[str]:
-    """Remove every authenticator of a person, passkeys too, and end all access. Returns the kinds that were
-    confirmed.
+def reset_factors(
+    conn: Connection, ctx: Context, user: User, only: Collection[str] = (), *, ends_access: bool = True
+) -> list[str]:
+    """Remove every authenticator of a person, passkeys too, or those of some kinds `only`, and end all access.
+
+    Returns the kinds that were confirmed. The recovery code goes with the last factor. Open logins end in any case:
+    they were begun by what goes now.
     """
-    log_out(conn, ctx, user)
-    users.note_reset(conn, user.id, ctx.now)
+    if ends_access:
+        log_out(conn, ctx, user)
+    else:
+        transactions.void_transactions(conn, user.id)
     second_factor.reopen_contacts(conn, user.id)
-    kinds = authenticators.remove_authenticators(conn, user.id)
-    if passkeys.remove_passkeys(conn, user.id):
+    kinds = authenticators.remove_authenticators(conn, user.id, only)
+    if not authenticators.list_enrolled(conn, [user.id]):
+        users.note_reset(conn, user.id, ctx.now)
+        kinds += authenticators.remove_authenticators(conn, user.id)
+    if not only and passkeys.remove_passkeys(conn, user.id):
         kinds.append("passkey")
     ctx.facts.user_id = user.id
     if kinds:

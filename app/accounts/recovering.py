@@ -4,6 +4,7 @@ A pass stands for an administrator who knows the person. It opens enrolment in o
 factor: beside one that is there, it proves nothing.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -62,14 +63,25 @@ class Reset:
 
 
 def reset_mfa(
-    conn: Connection, ctx: Context, user: User, *, reason: str, by: str, pass_seconds: int | None = None
+    conn: Connection,
+    ctx: Context,
+    user: User,
+    *,
+    reason: str,
+    by: str,
+    pass_seconds: int | None = None,
+    only: Collection[str] = (),
+    ends_access: bool = True,
 ) -> Reset:
-    """Remove every factor, end every token and open login, and make a pass where one is wanted."""
+    """Remove every factor, or those of some kinds `only`, end every token and open login, and make a pass where one is
+    wanted.
+    """
     users.lock_user(conn, user.id)
-    ended = refresh_families.revoke_families(conn, user.id, ctx.now)
-    kinds = people.reset_factors(conn, ctx, user)
+    ended = refresh_families.revoke_families(conn, user.id, ctx.now) if ends_access else 0
+    kinds = people.reset_factors(conn, ctx, user, only, ends_access=ends_access)
     tickets.void_tickets(conn, user.id, ACCESS_PASS)
-    audit.record(conn, ctx, "srrt", "mfa_reset", {"ended": ended})
+    if ends_access:
+        audit.record(conn, ctx, "srrt", "mfa_reset", {"ended": ended})
     changes.record(conn, ctx, "mfa_reset", user.id, after={"reason": reason, "removed": kinds, "by": by})
     if pass_seconds is None:
         return Reset(kinds, ended)

@@ -100,7 +100,8 @@ def adoption(realm: str, days: int, as_json: bool) -> None:
         return
     show(told["now"], False)
     rows = [day | {name: part or 0 for name, part in day["challenges"].items()} for day in told["days"]]
-    show_all(rows, ("date", "issued", "passed", "failed", "abandoned", "resets", "break_glass_uses"), False)
+    columns = ("date", "issued", "passed", "failed", "abandoned", "median_seconds_to_pass", "rate_limited")
+    show_all(rows, (*columns, "recovery_code_uses", "resets", "break_glass_uses"), False)
 
 
 @policy.command()

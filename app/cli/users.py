@@ -1,12 +1,16 @@
 """`belay users`: people."""
 
 import sys
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import click
 
 from app import accounts
-from app.accounts import passwords
+from app.accounts import passwords, resetting
 from app.accounts.recovering import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from app.accounts.resetting import Wanted
 from app.cli.shared import (
     Failed,
     confirm,
@@ -18,6 +22,8 @@ from app.cli.shared import (
     show_all,
     yes_option,
 )
+from app.policy_terms import FACTOR_NAMES
+from app.search import BadQuery
 from app.store import authenticators
 from app.store import users as rows
 from app.store.users import User
@@ -152,14 +158,41 @@ def delete(who: str, realm_name: str, yes: bool) -> None:
 
 
 @users.command("reset-mfa")
-@click.argument("who")
+@click.argument("who", required=False)
 @realm_option
+@click.option("--everybody", is_flag=True, help="The whole realm, in the place of one person.")
+@click.option("--query", default=None, help="Those of the realm that a search finds, e.g. 'mfa.factors:sms'.")
+@click.option(
+    "--factor", "factors", multiple=True, type=click.Choice(FACTOR_NAMES), help="Those of many alone."
+)
+@click.option("--keep-sessions", is_flag=True, help="Of many: leave their refresh tokens alone.")
 @click.option("--reason", default="asked for at the command line", help="Why; it goes into the log.")
 @click.option("--access-pass", "seconds", type=PASS_SECONDS, help="Also make a pass that lives SECONDS.")
 @yes_option
 @json_option
-def reset_mfa(who: str, realm_name: str, reason: str, seconds: int | None, yes: bool, as_json: bool) -> None:
-    """Remove every second factor of a person and end their tokens and open logins."""
+def reset_mfa(
+    who: str | None,
+    realm_name: str,
+    everybody: bool,
+    query: str | None,
+    factors: tuple[str, ...],
+    keep_sessions: bool,
+    reason: str,
+    seconds: int | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove every second factor of a person, or of many, and end their tokens and open logins."""
+    if sum((who is not None, everybody, query is not None)) != 1:
+        raise Failed("give one of WHO, --everybody and --query", 2)
+    if who is None:
+        if seconds is not None:
+            raise Failed("an access pass is for one person", 2)
+        wanted = Wanted(reason, q=query, factors=factors, ends_access=not keep_sessions)
+        _reset_many(realm_name, wanted, yes, as_json)
+        return
+    if factors or keep_sessions:
+        raise Failed("--factor and --keep-sessions go with --everybody or --query", 2)
     confirm(f"Remove every second factor of {who}?", yes)
     with opened() as ctx, ctx.db.write() as conn:
         user = get_user(conn, get_realm(conn, realm_name), who)
@@ -171,6 +204,29 @@ def reset_mfa(who: str, realm_name: str, reason: str, seconds: int | None, yes: 
         "expires_at": done.expires_at,
     }
     show({name: value for name, value in told.items() if value is not None}, as_json)
+
+
+def _reset_many(realm_name: str, wanted: Wanted, yes: bool, as_json: bool) -> None:
+    """The job of the management API, worked off here."""
+    what = ", ".join(wanted.factors) or "every second factor"
+    whose = f"those found by {wanted.q}" if wanted.q else "everybody"
+    with opened() as ctx:
+        with ctx.db.read() as conn:
+            wanted = replace(wanted, realm_id=get_realm(conn, realm_name).id)
+        confirm(f"Remove {what} of {whose} in {realm_name}?", yes)
+        done = Counter[bool]()
+        try:
+            done.update(
+                resetting.reset_all(
+                    ctx.server,
+                    wanted,
+                    by=ctx.user_agent,
+                    new_context=lambda facts: replace(ctx, now=datetime.now(UTC), facts=facts),
+                )
+            )
+        except BadQuery as error:
+            raise Failed(f"the search cannot be read: {error}", 2) from None
+    show({"reset": done[True], "unchanged": done[False]}, as_json)
 
 
 @users.command("access-pass")

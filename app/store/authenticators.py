@@ -4,7 +4,7 @@
 are kept in step over several devices do not count, theirs stays 0.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -192,9 +192,11 @@ def remove_pending_code(conn: Connection, user_id: str, transaction_id: str | No
         conn.execute(delete(authenticators).where(of_login, _is_code))
 
 
-def remove_authenticators(conn: Connection, user_id: str) -> list[str]:
-    """Remove all of a person's; returns the kinds that were confirmed."""
+def remove_authenticators(conn: Connection, user_id: str, kinds: Collection[str] = ()) -> list[str]:
+    """Remove all of a person's, or those of some kinds; returns the kinds that were confirmed."""
     gone = delete(authenticators).where(authenticators.c.user_id == user_id)
+    if kinds:
+        gone = gone.where(_C.kind.in_(kinds))
     return [r.kind for r in conn.execute(gone.returning(authenticators)) if r.confirmed_at is not None]
 
 

@@ -21,6 +21,9 @@ from sqlalchemy import (
 
 from app.store.base import BigId, UTCDateTime, count, metadata, value_of
 
+# The member of an event's details that tells how long a login waited for its factor.
+SECONDS_TO_PASS = "seconds_to_pass"  # noqa: S105 - a name
+
 events = Table(
     "events",
     metadata,
@@ -165,13 +168,25 @@ def _day(conn: Connection) -> ColumnElement[str]:
 
 def count_of_realm(
     conn: Connection, realm: str, since: datetime, until: datetime
-) -> list[tuple[str, str, str, int]]:
-    """(day as YYYY-MM-DD, type, reason, how many) of a realm."""
+) -> list[tuple[str, str, str, str, int]]:
+    """(day as YYYY-MM-DD, type, reason, factor, how many) of a realm."""
     day = _day(conn)
     chosen = (events.c.realm == realm) & (events.c.at >= since) & (events.c.at < until)
-    found = select(day, events.c.type, events.c.reason, func.count()).where(chosen)
-    rows = conn.execute(found.group_by(day, events.c.type, events.c.reason))
-    return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+    found = select(day, events.c.type, events.c.reason, events.c.factor, func.count()).where(chosen)
+    rows = conn.execute(found.group_by(day, events.c.type, events.c.reason, events.c.factor))
+    return [(row[0], row[1], row[2], row[3] or "", int(row[4])) for row in rows]
+
+
+def count_seconds_to_pass(
+    conn: Connection, realm: str, since: datetime, until: datetime
+) -> list[tuple[str, int, int]]:
+    """(day as YYYY-MM-DD, seconds, how many logins took as long from the demand of a factor to its proof)."""
+    day = _day(conn)
+    seconds = events.c.details[SECONDS_TO_PASS].as_integer()
+    chosen = (events.c.realm == realm) & (events.c.at >= since) & (events.c.at < until)
+    chosen &= events.c.type.in_(LOGIN_TYPES) & seconds.is_not(None)
+    found = select(day, seconds, func.count()).where(chosen).group_by(day, seconds)
+    return [(row[0], int(row[1]), int(row[2])) for row in conn.execute(found)]
 
 
 def list_logins_of(conn: Connection, user_id: str, limit: int) -> list[Event]:

@@ -82,7 +82,7 @@ OVERDUE = "The job did not end within two hours."
 class Job:
     id: str
     type: str
-    """`users_import`, `users_export`, `verification_email`."""
+    """`users_import`, `users_export`, `verification_email`, `mfa_reset`, `mfa_rehearsal`."""
     created_at: datetime
     kept_until: datetime
     status: str = "pending"

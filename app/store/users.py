@@ -131,9 +131,17 @@ def find_user_by_key(conn: Connection, realm_id: str, key: str) -> User | None:
     return value_of(User, row) if row else None
 
 
-def list_users(conn: Connection, realm_id: str | None, limit: int, after: str = "") -> Sequence[User]:
+def list_users(
+    conn: Connection,
+    realm_id: str | None,
+    limit: int,
+    after: str = "",
+    condition: ColumnElement[bool] | None = None,
+) -> Sequence[User]:
     """In order of ids; without a realm, of all of them."""
     found = select(users).where(users.c.id > after)
+    if condition is not None:
+        found = found.where(condition)
     if realm_id is not None:
         found = found.where(users.c.realm_id == realm_id)
     return [value_of(User, row) for row in conn.execute(found.order_by(users.c.id).limit(limit))]

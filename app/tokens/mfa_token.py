@@ -46,6 +46,8 @@ class Open:
     """A stored login, completed once; else a bearer's access token, which lives until it runs out."""
     veil: str | None = None
     """Of a realm in blind mode: until the right code comes it is not told whose login it is, if anybody's."""
+    began_at: datetime | None = None
+    """Of a stored login: when it was asked for a factor."""
 
 
 def new_transaction(
@@ -120,6 +122,7 @@ def open_stored(ctx: Context, conn: Connection, token: str) -> Open:
         tuple((found.demanded or "").split()),
         is_stored=True,
         veil=found.veil,
+        began_at=found.created_at,
     )
 
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
+
 from app.accounts import jobs
 from app.rehearsal import work
 from app.store import users
@@ -21,6 +23,36 @@ def rehearsed(admin: Admin, cast: Cast, policy: dict[str, Any], **more: Any) -> 
     assert (done["status"], done["type"]) == ("completed", "mfa_rehearsal"), done
     found: dict[str, Any] = done["result"]
     return found
+
+
+def test_each_factor_is_counted_by_its_name_and_how_long_it_took(
+    admin: Admin, wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    making.enroll_phone(wire.server, cast.alice)
+    key = making.enroll_security_key(wire.server, cast.alice)
+    for seconds in (4, 9, 30):  # the code by message, the app's, the key's
+        token = wire.mfa_token()
+        members = {"challenge_type": "webauthn" if seconds == 30 else "oob"}
+        asked = {} if seconds == 9 else wire.ok(wire.challenge(token, **members))
+        clock.tick(timedelta(seconds=seconds))
+        if seconds == 4:
+            wire.oob(token, asked["oob_code"], binding_code="000000")
+            wire.ok(wire.oob(token, asked["oob_code"], binding_code=wire.newest_code()))
+        elif seconds == 9:
+            wire.ok(wire.otp(token, code_of(cast.alice_totp)))
+        else:
+            wire.webauthn(token, key.get(asked["public_key"], signature=lambda signed: signed[:-1]))
+            wire.ok(wire.webauthn(token, key.get(asked["public_key"])))
+        clock.tick(timedelta(seconds=60))
+    told = admin.get("/stats/mfa", connection_id=cast.staff.id)
+    [today] = told["days"]
+    assert today["challenges"] == {
+        "issued": 3,
+        "passed": {"otp": 1, "phone": 1, "webauthn-roaming": 1},
+        "failed": {"phone": 1, "webauthn-roaming": 1},
+        "abandoned": 0,
+    }
+    assert today["median_seconds_to_pass"] == 9
 
 
 def test_figures_of_people_and_days(admin: Admin, wire: Wire, cast: Cast) -> None:

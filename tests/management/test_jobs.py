@@ -19,6 +19,8 @@ from app.accounts.jobs import work_off
 from app.context import Server
 from app.store import jobs as rows
 from app.store import realms, users
+from tests import making
+from tests.conftest import NOON
 from tests.making import Cast
 from tests.management.conftest import Admin, refused
 from tests.records import TOTP, bcrypt_hash, people, record
@@ -239,6 +241,40 @@ def test_no_export_has_a_hash_or_a_factor(admin: Admin, cast: Cast, wire: Wire) 
         content = file_of(wire, export(admin, format=kind))
         assert "argon2" not in content and "password_hash" not in content and cast.alice_totp not in content
     for name in ("password_hash", "mfa_factors", "password", "user_metadata.", "a[", "realm_id"):
+        refused(admin.ask("POST", "/jobs/users-exports", {"fields": [{"name": name}]}), 400, "invalid_body")
+
+
+def test_an_export_tells_how_far_people_have_come_with_a_second_factor(
+    admin: Admin, cast: Cast, wire: Wire, clock: FrozenDateTimeFactory
+) -> None:
+    grace = {"type": "days", "days": 5, "starts": "user_created"}
+    making.set_policy(wire.server, cast.staff, {"mode": "always", "enrollment": {"grace": grace}})
+    making.enroll_phone(wire.server, cast.alice)
+    wire.login(cast.alice_totp)
+    pending = making.make_user(wire.server, cast.guests, "pia@example.com")
+    wire.ok(wire.associate(wire.mfa_token("pia@example.com", realm="guests")))
+    names = ["state", "factors", "enrolled_at", "last_used_at", "grace_ends_at"]
+    fields = [{"name": "email"}, *({"name": f"mfa.{name}", "export_as": name} for name in names)]
+
+    lines = file_of(wire, export(admin, connection_id=cast.staff.id, fields=fields)).splitlines()
+    found = {line["email"]: line for line in map(json.loads, lines)}
+    alice, bob = found["alice@example.com"], found["bob@example.com"]
+    assert alice["state"] == "enrolled" and sorted(alice["factors"]) == ["otp", "phone", "recovery-code"]
+    assert alice["last_used_at"].startswith("2026-11-23T12:00:00") and "enrolled_at" in alice
+    assert "grace_ends_at" not in alice
+    ends_at = cast.bob.created_at + timedelta(days=5)
+    assert bob["state"] == ("in_grace" if ends_at > NOON else "none") and bob["factors"] == []
+    assert bob["grace_ends_at"].startswith(f"{ends_at:%Y-%m-%dT%H:%M:%S}")
+    whole = [
+        json.loads(line)
+        for line in file_of(wire, export(admin, fields=[{"name": "user_id"}, {"name": "mfa"}])).splitlines()
+    ]
+    assert next(line for line in whole if line["user_id"] == pending.id)["mfa"]["state"] == "pending"
+    content = file_of(
+        wire, export(admin, format="csv", fields=[{"name": "mfa.factors[0]"}, {"name": "mfa.state"}])
+    )
+    assert content.splitlines()[0] == '"mfa.factors[0]","mfa.state"' and "enrolled" in content
+    for name in ("mfa.secret", "mfa.", "mfa.state."):
         refused(admin.ask("POST", "/jobs/users-exports", {"fields": [{"name": name}]}), 400, "invalid_body")
 
 

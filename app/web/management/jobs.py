@@ -1,4 +1,4 @@
-"""`/jobs`: imports and exports of people, and what became of them."""
+"""`/jobs`: imports and exports of people, resets of many, rehearsals, and what became of them."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -10,20 +10,26 @@ from app.accounts import exporting, policies
 from app.accounts import jobs as work
 from app.context import Context
 from app.errors import Forbidden, Missing, NotPossible
+from app.policy_terms import FactorNames
 from app.rehearsal import MOST_DAYS
+from app.search import BadQuery, parse
 from app.store import jobs, realms
 from app.store.jobs import Job
 from app.store.realms import Realm
+from app.store.search import condition
+from app.store.searchable import USER_FIELDS
 from app.web.downloads import location
 from app.web.management.mfa_policies import MfaPolicy, given_terms
 from app.web.management.operation import Answered, Call, operation
 from app.web.management.paging import Flag
+from app.web.management.recovering import RESET, Reason
 from app.web.management.schema import Body
 from app.web.management.users import get_user
 from app.web.management.wire import timestamp
 
 UNKNOWN_CONNECTION = "The connection does not exist."
 PEOPLE = ("create:users", "read:users")
+SEEN_WITH = {"mfa_rehearsal": ("read:mfa_policies",), "mfa_reset": (RESET,)}
 SHOWN_OPTIONS = ("external_id", "format", "limit", "fields")
 
 
@@ -49,6 +55,8 @@ def _view_whole(ctx: Context, job: Job) -> dict[str, Any]:
         found["summary"] = counts | {"total": job.failed + job.updated + job.inserted}
     if job.type == "users_export" and job.status == "completed":
         found["location"] = location(ctx, job)
+    if job.type == "mfa_reset":
+        found["summary"] = {"reset": job.updated, "unchanged": job.position - job.updated}
     if job.type == "mfa_rehearsal" and job.status == "completed":
         found["result"] = json.loads(b"".join(jobs.read_parts(ctx.db, job.id)))
     if job.status_details:
@@ -144,14 +152,17 @@ def export_users(call: Call) -> object:
     return view(call.ctx, job)
 
 
+UserId = Annotated[str, Field(min_length=1, max_length=255)]
+
+
 class Identity(Body):
-    user_id: Annotated[str, Field(min_length=1, max_length=255)]
+    user_id: UserId
     provider: Annotated[str, Field(min_length=1, max_length=50)]
     connection_id: str | None = None
 
 
 class NewVerification(Body):
-    user_id: Annotated[str, Field(min_length=1, max_length=255)]
+    user_id: UserId
     client_id: str | None = None
     identity: Identity | None = None
     organization_id: str | None = None
@@ -190,14 +201,47 @@ def rehearse_mfa_policy(call: Call) -> object:
     return view(call.ctx, job)
 
 
+class NewReset(Body):
+    connection_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    user_ids: Annotated[list[UserId], Field(min_length=1, max_length=1000)] | None = None
+    q: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    factors: Annotated[FactorNames, Field(min_length=1)] | None = None
+    """Those alone; without them all, passkeys too."""
+    reason: Reason
+    invalidate_sessions: bool = True
+
+
+@operation("POST", "/jobs/mfa-reset", scopes=RESET, ok=202, body=NewReset)
+def reset_mfa_of_many(call: Call) -> object:
+    """Reset the second factors of a connection, of listed users, or of those that a search finds"""
+    given: NewReset = call.body
+    named = [name for name in ("connection_id", "user_ids", "q") if getattr(given, name) is not None]
+    if len(named) != 1:
+        text = "Payload validation error: 'One of connection_id, user_ids and q'"
+        raise NotPossible(f"{text} on property {named[1] if named else 'connection_id'}.")
+    if given.q is not None and "read:users" not in call.caller.scopes:  # what is found tells of people
+        raise Forbidden("Insufficient scope, expected any of: read:users", reason="insufficient_scope")
+    try:
+        condition(parse(given.q or "*"), USER_FIELDS)
+    except BadQuery as error:
+        raise NotPossible(f"Payload validation error: '{error}' on property q.") from None
+    options = given.model_dump(mode="json", exclude_none=True, exclude={"connection_id"})
+    with call.ctx.db.write() as conn:
+        realm = _find_realm(conn, given.connection_id) if given.connection_id else None
+        for user_id in given.user_ids or ():
+            get_user(conn, user_id)
+        job = work.create(conn, call.ctx, "mfa_reset", realm, options)
+    return view(call.ctx, job)
+
+
 # --- looking at one ------------------------------------------------------------------------------------------------
 
 
-@operation("GET", "/jobs/{id}", scopes="create:users read:users read:mfa_policies")
+@operation("GET", "/jobs/{id}", scopes=f"create:users read:users read:mfa_policies {RESET}")
 def show_job(call: Call) -> object:
     """A job; the address of an export's file is a fresh one each time"""
     job = _get_job(call)
-    scopes = ("read:mfa_policies",) if job.type == "mfa_rehearsal" else PEOPLE
+    scopes = SEEN_WITH.get(job.type, PEOPLE)
     if not call.caller.scopes & set(scopes):  # an export's address opens the file
         text = f"Insufficient scope, expected any of: {','.join(scopes)}"
         raise Forbidden(text, reason="insufficient_scope")
@@ -224,6 +268,7 @@ OPERATIONS = (
     export_users,
     send_verification_email,
     rehearse_mfa_policy,
+    reset_mfa_of_many,
     show_job,
     list_job_errors,
 )

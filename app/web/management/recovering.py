@@ -13,6 +13,7 @@ from app.web.management.users import get_user
 from app.web.management.wire import timestamp
 
 MAKE_PASS = "create:guardian_enrollment_tickets"  # noqa: S105 - a scope
+RESET = "delete:guardian_enrollments"
 
 Seconds = Annotated[int, Field(ge=SHORTEST_SECONDS, le=LONGEST_SECONDS)]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
@@ -59,7 +60,7 @@ class ResetRequest(Body):
     """Also make an access pass that lives as long."""
 
 
-@operation("POST", "/users/{id}/mfa-reset", scopes="delete:guardian_enrollments", body=ResetRequest)
+@operation("POST", "/users/{id}/mfa-reset", scopes=RESET, body=ResetRequest)
 def reset_user_mfa(call: Call) -> object:
     """Remove every second factor of a user and end all access, in one step"""
     given: ResetRequest = call.body
