@@ -11,7 +11,7 @@ from typing import NoReturn
 from sqlalchemy import Connection
 
 from app import accounts, audit, mfa, ruling, veil
-from app.accounts import proving
+from app.accounts import proving, reminding
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
 from app.channels import alerts
 from app.context import Context
@@ -30,7 +30,7 @@ from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
 from app.passwords import FORM
-from app.policy import EXEMPTED, Allow, Challenge, Deny, Enroll, after, decide, may_enroll
+from app.policy import EXEMPTED, Allow, Challenge, Deny, Enroll, after, decide, grace_of, may_enroll
 from app.policy_terms import Counted
 from app.settling import Opened, Redeemed, denial, last_transaction, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
@@ -197,6 +197,7 @@ def finish(
     try:
         with last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed, opened=opened) as conn:
             _count(conn, ctx, asking, person, decision)
+            reminding.remind(conn, ctx, person.user, asking.policy.terms, decision, grace_of(standing))
             ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))

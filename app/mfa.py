@@ -58,15 +58,15 @@ def requirements(
     if isinstance(owed, Enroll) and owed.by_contact:
         return "contact_owed", {"challenge": contact_types(person.user)}
     if isinstance(owed, Enroll):
-        return "enrollment_owed", {"enroll": enrollable_types(ctx, owed.kinds)}
+        return "enrollment_owed", {"enroll": enrollable_types(ctx, policy, owed.kinds)}
     found = challengeable_types(policy, person.owned, owed.kinds)
     return "factor_owed", {"challenge": found} if found else {}
 
 
-def enrollable_types(ctx: Context, allowed: tuple[str, ...]) -> list[dict[str, str]]:
+def enrollable_types(ctx: Context, policy: Policy, allowed: tuple[str, ...]) -> list[dict[str, str]]:
     """`mfa_requirements.enroll`: what a person without a factor may begin with, of what the policy allows."""
     with ctx.db.read() as conn:
-        found = dict.fromkeys(f.type for f in enrollable(ctx, conn, allowed) if f.is_challengeable)
+        found = dict.fromkeys(f.type for f in enrollable(ctx, conn, policy, allowed) if f.is_challengeable)
     if not found:
         log.error(
             "a second factor is owed, and none that the policy allows is on and can be sent: see `belay doctor`"
@@ -97,9 +97,9 @@ def _types(fitting: list[Factor]) -> list[dict[str, str]]:
     return [{"type": type} for type in types]
 
 
-def enrollable(ctx: Context, conn: Connection, allowed: tuple[str, ...]) -> list[Factor]:
+def enrollable(ctx: Context, conn: Connection, policy: Policy, allowed: tuple[str, ...]) -> list[Factor]:
     """Factors that the policy allows, that an administrator has switched on, and that the server can ask for."""
-    enabled = vocabulary.enabled_kinds(ctx, conn)
+    enabled = vocabulary.enabled_kinds(ctx, conn) - policy.shunned_ways
     found = [f for f in FACTORS.values() if f.kind in enabled and policy_name(f.kind) in allowed]
     return [f for f in found if f.is_ready(ctx, conn)]
 
@@ -234,9 +234,10 @@ def _fitting(
         owned = contacts_of(user)
     elif isinstance(owed, Owed):
         owned = tuple(a for a in owned if not a.is_active or name_in(asking.policy, a) in owed.kinds)
-    on = ways.kinds_on(ctx, conn, owned)
+    on = ways.kinds_on(ctx, conn, owned) - asking.policy.shunned_ways
     # The newest is taken where nobody chooses, and by its own kind.
-    return _choose(opened, tuple(way for a in owned for way in reversed(ways.ways_to(a, on))), wanted)
+    found = tuple(way for a in owned for way in reversed(ways.ways_to(a, on)))
+    return _choose(opened, found, wanted, asking.policy.terms.factors.preferred)
 
 
 def _veiled(ctx: Context, conn: Connection, opened: Open, wanted: Wanted) -> Factor:
@@ -247,8 +248,13 @@ def _veiled(ctx: Context, conn: Connection, opened: Open, wanted: Wanted) -> Fac
     return FACTORS[_choose(opened, (device,), wanted)[0].kind]
 
 
-def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> tuple[Authenticator, ...]:
-    """The devices that may answer, the newest first. Raises UnsupportedChallengeType, InvalidGrant."""
+def _choose(
+    opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted, preferred: str | None = None
+) -> tuple[Authenticator, ...]:
+    """The devices that may answer: of the preferred factor, else the newest first.
+
+    Raises UnsupportedChallengeType, InvalidGrant.
+    """
     usable = [a for a in owned if a.is_active and ANSWERABLE[a.kind].is_challengeable]
     if wanted.authenticator_id is not None and _may_confirm(opened, owned):
         usable += [a for a in owned if a.confirmed_at is None and a.transaction_id == opened.id]
@@ -264,9 +270,9 @@ def _choose(opened: Open, owned: tuple[Authenticator, ...], wanted: Wanted) -> t
         has = " ".join(sorted({ANSWERABLE[a.kind].challenge_type for a in usable}))
         text = NOT_SUPPORTED.format(asked=" ".join(wanted.wire_types), has=has)
         raise Unsupported(text, reason="challenge_type_not_supported")
-    chosen = fitting[-1]
-    kin = ANSWERABLE[chosen.kind].is_kin
-    return (chosen, *(a for a in fitting if kin(ANSWERABLE[a.kind]) and a is not chosen))
+    chosen = [a for a in fitting if policy_name(a.kind) == preferred][-1:] or fitting[-1:]
+    kin = ANSWERABLE[chosen[0].kind].is_kin
+    return (*chosen, *(a for a in fitting if kin(ANSWERABLE[a.kind]) and a is not chosen[0]))
 
 
 def begin(

@@ -117,7 +117,7 @@ def associate(
     tenant_name = bearer.place.tenant.name
     allowed, spent = _opening(ctx, bearer, access_pass)
     with ctx.db.read() as conn:
-        available = enrollable(ctx, conn, allowed)
+        available = enrollable(ctx, conn, bearer.asking.policy, allowed)
         factor = next((f for f in available if is_of(f, wire_types, oob_channels)), None)
         if factor is None or (factor.kind == "recovery_code" and not bearer.has_factor):
             asked = " ".join(wire_types + oob_channels)
@@ -169,7 +169,7 @@ def listed(ctx: Context, bearer: Bearer) -> list[dict[str, object]]:
     contacts = contacts_of(bearer.user) if isinstance(owed, Enroll) and owed.by_contact else ()
     own = _shown(bearer)
     with ctx.db.read() as conn:
-        on = ways.kinds_on(ctx, conn, own)
+        on = ways.kinds_on(ctx, conn, own) - bearer.asking.policy.shunned_ways
     found = [*contacts, *(way for a in own for way in ways.ways_to(a, on))]
     return [_listed(a) for a in sorted(found, key=lambda a: not ANSWERABLE[a.kind].is_challengeable)]
 

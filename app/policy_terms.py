@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Mode = Literal["inherit", "never", "when_enrolled", "always", "adaptive"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+MessageType = Literal["sms", "voice"]
+MESSAGE_TYPES: tuple[MessageType, ...] = get_args(MessageType)
 FactorWord = Literal[
     "otp", "webauthn-roaming", "webauthn-platform", "phone", "email", "push-notification", "recovery-code"
 ]
@@ -130,7 +132,8 @@ class SecurityKeys(Part):
 
 class Factors(Part):
     allowed: FactorNames = list(FACTOR_NAMES)
-    message_types: Annotated[list[Literal["sms", "voice"]], Field(max_length=2)] = ["sms"]
+    message_types: Annotated[list[MessageType], Field(max_length=2)] = ["sms"]
+    """How new telephones are reached."""
     preferred: FactorName | None = None
     min_enrolled: Annotated[int, Field(ge=1, le=5)] = 1
     phishing_resistant_only: bool = False

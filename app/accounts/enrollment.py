@@ -82,11 +82,13 @@ def open_for_enrollment(ctx: Context, conn: Connection, token: str) -> Opened:
 
 def _allowed_kinds(ctx: Context, conn: Connection, user: User, realm: Realm) -> set[str]:
     """What the realm's policy lets somebody enrol with a ticket. Raises AccessDenied."""
-    terms = policy_of(realm.mfa_policy, ctx.look_up(conn, get_tenant).mfa_policies).terms
+    policy = policy_of(realm.mfa_policy, ctx.look_up(conn, get_tenant).mfa_policies)
+    terms = policy.terms
     if terms.enrollment.self_service == "closed":
         raise AccessDenied(CLOSED["enrollment_closed"], reason="enrollment_closed")
     roles = tuple(role.id for role in list_roles_of(conn, user.id)) if terms.mentions_roles else ()
-    return {kind for kind in FACTORS if vocabulary.policy_name(kind) in terms.allows(roles)}
+    kinds = {kind for kind in FACTORS if vocabulary.policy_name(kind) in terms.allows(roles)}
+    return kinds - policy.shunned_ways
 
 
 def begin(ctx: Context, token: str, kind: str, members: Mapping[str, str]) -> dict[str, object]:

@@ -45,6 +45,7 @@ def add_device(conn: Connection, ctx: Context, user: User, device: Device, name:
     new = new_device(ctx, user.id, device, name)
     authenticators.add_authenticator(conn, new)
     ctx.facts.user_id = user.id
+    notices.put(conn, ctx, user, "factor_added", factor=FACTORS[new.kind].type)
     changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
     return new
 
@@ -71,6 +72,7 @@ def add_security_key(
         raise Conflict(EXISTS, reason="authentication_method_already_exists")
     authenticators.add_authenticator(conn, replace(new, name=name))
     ctx.facts.user_id = user.id
+    notices.put(conn, ctx, user, "factor_added", factor=FACTORS[new.kind].type)
     changes.record(conn, ctx, "authentication_method_added", user.id, after={"id": new.id, "name": name})
     return replace(new, name=name)
 

@@ -23,6 +23,10 @@ from app.store.realms import Realm
 from app.store.tenant import get_tenant
 
 TOO_LONG = "too long, see the connection's mfa-policy"  # which no tool can write back by accident
+NO_MEMORY = (
+    "Nothing is remembered here: an application that has no cookie of this server proves a factor in each login, and "
+    "keeps a refresh token in between. remember.allowed is false."
+)
 NOTHING_LEFT = "No factor is left that people could enrol: 'always' would lock everybody out."
 
 
@@ -159,6 +163,8 @@ def _with_ids(ctx: Context, terms: Terms, known: Written | None, by: str) -> Ter
 
 def _check(conn: Connection, ctx: Context, realm: Realm, terms: Terms) -> None:
     """What a schema cannot say. Raises NotPossible."""
+    if terms.remember.allowed:
+        raise NotPossible(NO_MEMORY)
     if terms.blind:
         _check_blind(conn, ctx, terms)
     grace = terms.enrollment.grace

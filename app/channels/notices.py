@@ -72,6 +72,16 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
             "Somebody has entered the password of your account at {tenant}, and then many wrong codes. If that was not "
             "you, choose a new password, and tell the people who run {tenant}.",
         ),
+        "grace_until": (
+            "Set up a second factor",
+            "Your account at {tenant} needs a second factor. You can log in without one until {until}; set one up "
+            "before, in the application or with the people who run {tenant}.",
+        ),
+        "grace_skips": (
+            "Set up a second factor",
+            "Your account at {tenant} needs a second factor. Logins without one that are left: {left}. Set one up "
+            "before, in the application or with the people who run {tenant}.",
+        ),
         "enrollment_email": (
             "Add a second factor",
             "With this link you add a second factor to your account at {tenant}, once:\n\n{url}",
@@ -127,6 +137,16 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
             "Jemand kennt Ihr Passwort",
             "Jemand hat das Passwort Ihres Kontos bei {tenant} eingegeben und danach viele falsche Codes. Wenn Sie das "
             "nicht waren, wählen Sie ein neues Passwort und melden Sie es {tenant}.",
+        ),
+        "grace_until": (
+            "Richten Sie einen zweiten Faktor ein",
+            "Ihr Konto bei {tenant} braucht einen zweiten Faktor. Ohne ihn können Sie sich bis {until} anmelden; "
+            "richten Sie vorher einen ein, in der Anwendung oder bei {tenant}.",
+        ),
+        "grace_skips": (
+            "Richten Sie einen zweiten Faktor ein",
+            "Ihr Konto bei {tenant} braucht einen zweiten Faktor. Verbleibende Anmeldungen ohne ihn: {left}. Richten "
+            "Sie vorher einen ein, in der Anwendung oder bei {tenant}.",
         ),
         "enrollment_email": (
             "Zweiten Faktor hinzufügen",

@@ -245,7 +245,7 @@ def _note_factors(server: Server, known: Sequence[Realm], note: Callable[[str, b
         for realm in known:
             policy = policy_of(realm.mfa_policy, policies)
             if realm.is_enabled and policy.mode in ("always", "adaptive"):
-                found = mfa.enrollable(ctx, conn, policy.terms.allows(()))
+                found = mfa.enrollable(ctx, conn, policy, policy.terms.allows(()))
                 names = ", ".join(sorted(f.kind for f in found if f.is_challengeable))
                 text = names or "none of the factors that the policy allows is switched on and can be sent"
                 note(f"factors for {realm.name}", bool(names), text)

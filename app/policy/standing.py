@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from app.policy.risk import Risk
-from app.policy_terms import MODES, RECOVERY_CODE, Counted, Mode, Terms, Written
+from app.policy_terms import MESSAGE_TYPES, MODES, RECOVERY_CODE, Counted, Mode, Terms, Written
 
 REALM_MODES = MODES
 TENANT_POLICIES = ("all-applications", "confidence-score")
@@ -69,6 +69,12 @@ class Policy:
     is_written: bool = True
     version: int = 0
     since: datetime | None = None
+
+    @property
+    def shunned_ways(self) -> set[str]:
+        """How a written policy reaches no new telephone."""
+        ways: set[str] = set(MESSAGE_TYPES)
+        return ways - set(self.terms.factors.message_types) if self.is_written else set()
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ REFUSED: list[dict[str, Any]] = [
     {"break_glass": {"user_ids": ["a", "b", "c"]}},
     {"refresh": {"max_mfa_age_seconds": 1}},
     {"budgets": {"countries": ["Germany"]}},
+    {"remember": {"allowed": True}},  # there is nothing that could be remembered
 ]
 
 

@@ -1,6 +1,7 @@
 """What a realm's policy does to logins: whom it lets in, whom it asks, whom it has enrol, and what it counts."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -8,17 +9,20 @@ from typing import Any
 
 import jwt
 import pytest
+from freezegun.api import FrozenDateTimeFactory
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from app import accounts
+from app.accounts import enrollment, factors, tickets
 from app.context import Context
+from app.errors import AccessDenied
 from app.explaining import Question, explain, standing_in, word_of
 from app.policy import decide
 from app.store import authenticators, realms
 from app.store.authenticators import Authenticator
 from app.store.events import Event
-from app.store.users import users
+from app.store.users import User, users
 from app.tokens.methods import ACR_MFA
 from tests import making
 from tests.making import Cast
@@ -58,18 +62,23 @@ def has_factor(wire: Wire, user_id: str) -> bool:
 
 
 def test_decision_evaluation_and_server_say_the_same(wire: Wire, cast: Cast, ctx: Context) -> None:
-    """5 modes x enrolled or not x grace x exempt x report-only x locked, and the tenant's policy under `inherit`."""
+    """5 modes x enrolled or not x grace x exempt x report-only x locked, and the tenant's policy under `inherit`.
+
+    A lock is only felt where something would weaken the policy: the connection's own switch, in a part of the rows.
+    """
     making.loosen_limits(wire.server)
     now = datetime.now(UTC)
     ctx = Context(wire.server, now, ip="127.0.0.1")
     seen = set()
-    for mode, grace, is_exempt, enforcement, locked in product(
+    for mode, grace, (is_exempt, is_off), enforcement, locked in product(
         ("inherit", "never", "when_enrolled", "always", "adaptive"),
         ("none", "days"),
-        (False, True),
+        ((False, False), (True, False), (False, True)),
         ("enforce", "report_only"),
         (False, True),
     ):
+        with wire.server.db.write() as conn:
+            realms.update_realm(conn, cast.staff.id, options={"mfa": {"active": not is_off}})
         for user in (cast.alice, cast.bob):
             exemption = {"type": "user", "value": user.id, "reason": "a test"}
             terms: dict[str, Any] = {
@@ -92,7 +101,7 @@ def test_decision_evaluation_and_server_say_the_same(wire: Wire, cast: Cast, ctx
             assert told(wire)["decision"] == decided
             seen.add(decided)
             is_owed = mode in ("always", "adaptive") or (mode == "when_enrolled" and user is cast.alice)
-            if not is_owed or is_exempt or enforcement == "report_only":
+            if not is_owed or is_exempt or enforcement == "report_only" or (is_off and not locked):
                 assert served == "allow", terms
             else:
                 expected = "challenge" if user is cast.alice else "allow" if grace == "days" else "enroll"
@@ -115,6 +124,72 @@ def test_a_grace_of_skips_lets_in_so_many_logins(wire: Wire, cast: Cast) -> None
     assert word(wire.password(BOB)) == "enroll"
     wire.ok(wire.refresh(last["refresh_token"]))
     assert word(wire.password()) == "challenge"
+
+
+def test_whoever_is_in_grace_is_reminded_now_and_then(
+    wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
+) -> None:
+    grace: dict[str, Any] = {"type": "skips", "skips": 9, "remind_every_hours": 2}
+    making.set_policy(wire.server, cast.staff, {"mode": "always", "enrollment": {"grace": grace}})
+    for hours in (0, 1, 0.9, 0.2):
+        clock.tick(timedelta(hours=hours))
+        wire.ok(wire.password(BOB))
+    first, second = wire.messages()
+    assert {first.destination, second.destination} == {BOB}
+    assert "left: 8." in first.text and "left: 5." in second.text
+    assert [bool(event.details.get("reminded")) for event in of_type(wire, "sepft")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    grace = {"type": "days", "days": 3, "starts": "policy_change", "remind_every_hours": 1}
+    since = datetime.now(UTC)
+    making.set_policy(
+        wire.server, cast.staff, {"mode": "always", "enrollment": {"grace": grace}}, since=since
+    )
+    clock.tick(timedelta(hours=3))
+    wire.ok(wire.password(BOB))
+    assert f"until {since + timedelta(days=3):%Y-%m-%d %H:%M} UTC" in wire.messages()[-1].text
+    for changed in (
+        {"enrollment": {"grace": grace | {"remind_every_hours": 0}}},
+        {"enforcement": "report_only"},
+    ):
+        terms = {"mode": "always", "enrollment": {"grace": grace}} | changed
+        making.set_policy(wire.server, cast.staff, terms, since=since)
+        clock.tick(timedelta(hours=3))
+        wire.ok(wire.password(BOB))
+        wire.password()  # who has a factor is not in grace
+        assert len(wire.messages()) == 3
+
+
+def test_the_preferred_factor_is_asked_for_and_telephones_are_reached_as_the_policy_says(
+    wire: Wire, cast: Cast
+) -> None:
+    making.switch_on(wire.server, "sms", "email")
+    phone = making.enroll_phone(wire.server, cast.alice)
+    making.enroll_phone(wire.server, cast.alice, "email", "alice@example.com")
+    for preferred, binds in (("otp", False), ("phone", True), (None, True)):
+        making.set_policy(wire.server, cast.staff, {"mode": "always", "factors": {"preferred": preferred}})
+        asked = wire.ok(wire.challenge(wire.mfa_token()))
+        assert ("oob_code" in asked) == binds
+        if preferred == "phone":
+            assert wire.messages()[-1].destination == "+491701234567", phone
+
+    def channels(**terms: Any) -> list[int]:
+        making.set_policy(wire.server, cast.staff, {"mode": "always", "factors": terms})
+        headers = {"Authorization": f"Bearer {wire.mfa_token(BOB)}"}
+        body = {"authenticator_types": ["oob"], "phone_number": "+491701234568"}
+        return [
+            wire.client.post(
+                "/mfa/associate", json=body | {"oob_channels": [way]}, headers=headers
+            ).status_code
+            for way in ("sms", "voice")
+        ]
+
+    assert channels() == [200, 400]
+    assert channels(message_types=["voice"])[1] in (200, 429)
+    assert channels(message_types=[]) == [400, 400]
 
 
 def test_logins_at_once_take_no_skip_twice(wire: Wire, cast: Cast) -> None:
@@ -461,6 +536,80 @@ def test_no_factor_becomes_active_but_as_the_policy_says(
     assert word(wire.password(BOB)) == "challenge"
     # There is a factor now: no pass and no older login puts another beside it.
     refused(associate(access_pass=pass_for(cast.bob)), 403, "access_denied", "User is already enrolled.")
+
+
+@pytest.mark.parametrize("name", OPENINGS)
+def test_each_way_to_enrol_activates_what_the_policy_lets_it_and_tells_the_person(
+    wire: Wire, cast: Cast, name: str
+) -> None:
+    """Nine ways, each with a person of its own."""
+    terms, takes_password, takes_pass = OPENINGS[name]
+    making.loosen_limits(wire.server)
+    making.set_policy(wire.server, cast.staff, {"mode": "always", "enrollment": terms})
+    now = Context(wire.server, datetime.now(UTC), ip="")
+    is_open = terms.get("self_service") != "closed"
+
+    def pass_for(user: User) -> str:
+        with wire.server.db.write() as conn:
+            return accounts.make_pass(conn, now, user, seconds=600, reason="a test", by="test")[1]
+
+    def token_of(user: User, **members: str) -> str:
+        answer = wire.password(str(user.email), **members)
+        assert answer.json is not None
+        return str(answer.json.get("mfa_token", ""))
+
+    def enrol(token: str, given: str | None = None, confirmed_with: str | None = None) -> None:
+        members = {"access_pass": given} if given is not None else {}
+        headers = {"Authorization": f"Bearer {token}"}
+        shown = wire.post_json("/mfa/associate", headers=headers, authenticator_types=["otp"], **members)
+        if shown.status_code == 200 and shown.json is not None:
+            wire.otp(confirmed_with or token, code_of(shown.json["secret"]))
+
+    def by_spent_pass(user: User) -> None:
+        given = pass_for(user)
+        headers = {"Authorization": f"Bearer {token_of(user)}"}
+        wire.post_json("/mfa/associate", headers=headers, authenticator_types=["otp"], access_pass=given)
+        enrol(token_of(user), given)
+
+    def by_other_login(user: User) -> None:
+        given = None if takes_password else pass_for(user)
+        one, other = token_of(user), token_of(user)
+        enrol(one, given, confirmed_with=other)
+
+    def by_ticket(user: User) -> None:
+        with wire.server.db.write() as conn:
+            _, ticket = tickets.create_ticket(conn, now, user, "enrollment", seconds=600)
+        try:
+            shown = enrollment.begin(now, ticket, "totp", {})
+            enrollment.finish(now, ticket, "totp", {"otp": code_of(str(shown["secret"]))})
+        except AccessDenied:
+            assert not is_open
+
+    def by_administrator(user: User) -> None:
+        with wire.server.db.write() as conn:
+            device = factors.Device("totp", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+            factors.add_device(conn, now, user, device, None)
+
+    ways: dict[str, tuple[Callable[[User], None], bool]] = {
+        "the password": (lambda user: enrol(token_of(user)), takes_password),
+        "a token for the own factors": (
+            lambda user: enrol(token_of(user, audience="http://127.0.0.1:8000/mfa/", scope="enroll")),
+            takes_password,
+        ),
+        "a wrong pass": (lambda user: enrol(token_of(user), "ABCDEFGHIJKLMNOPQRSTUVWX"), False),
+        "somebody else's pass": (lambda user: enrol(token_of(user), pass_for(cast.carol)), False),
+        "a pass": (lambda user: enrol((given := pass_for(user)) and token_of(user), given), takes_pass),
+        "a pass that another login used": (by_spent_pass, False),
+        "another login's secret": (by_other_login, False),
+        "a ticket": (by_ticket, is_open),
+        "an administrator": (by_administrator, True),
+    }
+    for number, (way, (attempt, is_legal)) in enumerate(ways.items()):
+        user = making.make_user(wire.server, cast.staff, f"p{number}@example.com")
+        attempt(user)
+        assert has_factor(wire, user.id) == is_legal, way
+        notices = [m.subject for m in wire.messages() if m.destination == user.email]
+        assert notices == (["A second factor was added to your account"] if is_legal else []), way
 
 
 def test_a_policy_that_closes_meanwhile_activates_nothing(wire: Wire, cast: Cast) -> None:
