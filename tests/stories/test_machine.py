@@ -119,7 +119,6 @@ REACHED = (
     "associate 403 access_denied",
     "challenge 200",
     "challenge 401 unsupported_challenge_type",
-    "challenge 403 invalid_grant",
     "challenge 429 invalid_request",
     "mfa-otp 200",
     "mfa-otp 400 invalid_request",
@@ -143,6 +142,7 @@ REACHED = (
 RARE = (
     "password-realm 401 unauthorized",
     "challenge 403 expired_token",
+    "challenge 403 invalid_grant",
     "challenge 429 too_many_attempts",
     "mfa-otp 403 access_denied",
     "mfa-otp 403 expired_token",
@@ -286,7 +286,8 @@ class Machine(RuleBasedStateMachine):
 
         One is asked for where there was none yet.
         """
-        if not any(asked.kind in kinds for person in self.people for asked in person.asked):
+        answerable = [a for person in self.people for a in person.asked if a.kind in kinds]
+        if not answerable or (number in (3, 4) and answerable[-1].state in ("used", "void")):
             held = [device.kind for device in self.people[who].devices if device.kind in kinds]
             if held:
                 self.challenge(who, 1, held[0], None, {})
@@ -624,7 +625,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         who=whose,
         number=numbers,
-        kind=st.sampled_from(["right", "right", "right", "copied", "other's"]),
+        kind=st.sampled_from(["right", "right", "copied", "copied", "other's"]),
         client=st.sampled_from([None, None, None, None, *CLIENTS]),
     )
     def security_key(self, who: int, number: int, kind: str, client: str | None) -> None:
@@ -653,9 +654,9 @@ class Machine(RuleBasedStateMachine):
         elif self.proved(person, login, KEY, answer, device):
             asked.state, device.counter = "used", said
 
-    @rule(who=whose, number=numbers)
-    def complete(self, who: int, number: int) -> None:
-        """A login with its factor, as nearly all of them are."""
+    @rule(who=whose, number=numbers, policy=st.one_of(st.none(), st.none(), POLICIES))
+    def complete(self, who: int, number: int, policy: tuple[Any, ...] | None) -> None:
+        """A login with its factor, as nearly all of them are; rarely with another policy between its steps."""
         if (found := self.in_a_login(who)) is None:
             return
         person = found[0]
@@ -663,9 +664,11 @@ class Machine(RuleBasedStateMachine):
         owed = person.owed(person.logins[-1].proven)
         enrols = owed.what == "enrolment"
         kinds = [kind for kind in person.allowed if kind != RECOVERY] if enrols else owed.kinds or (OTP,)
-        self.prove(who, kinds[number % len(kinds)], enrols=enrols)
+        self.prove(who, kinds[number % len(kinds)], enrols=enrols, policy=policy)
+        if policy is not None and person.families:
+            self.refresh(who, 0, 1, None, {})
 
-    def prove(self, who: int, kind: str, *, enrols: bool) -> None:
+    def prove(self, who: int, kind: str, *, enrols: bool, policy: tuple[Any, ...] | None = None) -> None:
         newest = 5
         if enrols:
             self.associate(who, newest, kind, {})
@@ -673,12 +676,34 @@ class Machine(RuleBasedStateMachine):
             self.challenge(who, newest, kind, None, {})
         if kind == PUSH:
             self.phone_says(who, newest, "yes")
+        if policy is not None:
+            self.change_policy(who, *policy)
         if kind == OTP:
             self.one_time_password(who, newest, "right", None, {})
         elif kind == KEY:
             self.security_key(who, newest, "right", None)
         else:
             self.out_of_band(who, newest, "right", None, {})
+
+    @rule(who=whose, kind=st.sampled_from([PHONE, PUSH]), seconds=st.sampled_from([0, 0, 30, 60]))
+    def ask_in_two_logins(self, who: int, kind: str, seconds: int) -> None:
+        """A second login sends again, or rings again."""
+        person = self.people[who]
+        for _ in range(2):
+            self.log_in(who, "app", 1, {}, {})
+            if person.logins:
+                self.challenge(who, 5, kind, None, {})
+            self.wait(seconds)
+        if kind == PUSH and person.logins:
+            self.phone_says(who, 11, "yes")
+
+    @rule(who=whose, policies=st.tuples(POLICIES, POLICIES))
+    def refresh_under_other_policies(self, who: int, policies: tuple[tuple[Any, ...], ...]) -> None:
+        self.complete(who, 0, None)
+        for policy in policies:
+            self.change_policy(who, *policy)
+            if has(self, "families"):
+                self.refresh(who, 0, 1, None, {})
 
     @rule(who=whose, kinds=st.tuples(st.sampled_from(KINDS), st.sampled_from(KINDS)))
     def enrol_in_two_logins(self, who: int, kinds: tuple[str, str]) -> None:
