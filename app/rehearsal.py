@@ -33,7 +33,7 @@ from app.tokens.methods import FIRST_FACTORS, PASSWORD
 
 PAGE = 1000
 MOST_DAYS = 90
-NAMED = 100  # people locked out are named up to here
+NAMED = 100  # people challenged and people locked out are named up to here
 LOGINS = ("s", "sepft", "mfar")  # a right password or passkey: tokens, or a factor asked for
 MESSAGES = ("phone", "email")
 
@@ -137,7 +137,9 @@ def _look_at(
     elif word == "challenge":
         found.challenged.add(user.id)
         kinds = decision.kinds if isinstance(decision, Challenge) else ()
-        found.messages += bool(kinds) and all(kind in (*MESSAGES, "recovery-code") for kind in kinds)
+        takes_message = bool(kinds) and all(kind in (*MESSAGES, "recovery-code") for kind in kinds)
+        found.messages += takes_message
+        found.by_application[event.client_id or ""]["messages"] += takes_message
 
 
 def _first_factor(event: Event) -> str:
@@ -164,9 +166,10 @@ def _told(found: Rehearsal, days: int) -> dict[str, Any]:
         "users_locked_out": len(found.locked_out),
         "messages": found.messages,
         "by_application": [
-            {"client_id": client_id, **{word: counted[word] for word in words}}
+            {"client_id": client_id, **{word: counted[word] for word in (*words, "messages")}}
             for client_id, counted in sorted(found.by_application.items())
         ],
+        "challenged_users": sorted(found.challenged)[:NAMED],
         "locked_out_users": [
             {"user_id": user_id, "reason": reason}
             for user_id, reason in sorted(found.locked_out.items())[:NAMED]

@@ -123,8 +123,13 @@ def rehearse(realm: str, mode: str | None, file: IO[str] | None, days: int, as_j
         click.echo(to_json(told))
         return
     show({name: value for name, value in told.items() if not isinstance(value, list)}, False)
-    columns = ("client_id", "allow", "challenge", "enroll", "locked_out")
+    columns = ("client_id", "allow", "challenge", "enroll", "locked_out", "messages")
     show_all(told["by_application"], columns, False)
+    show_all(
+        [{"user_id": id, "reason": "challenged"} for id in told["challenged_users"]],
+        ("user_id", "reason"),
+        False,
+    )
     show_all(told["locked_out_users"], ("user_id", "reason"), False)
 
 

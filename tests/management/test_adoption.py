@@ -115,6 +115,11 @@ def test_a_policy_is_tried_on_the_logins_of_the_last_days(admin: Admin, wire: Wi
     assert closed["locked_out_users"] == [{"user_id": cast.bob.id, "reason": "enrollment_by_ticket_only"}]
     by_client = {row["client_id"]: row for row in closed["by_application"]}
     assert by_client["phone-app"]["locked_out"] == 1 and by_client["app"]["challenge"] == 1
+    assert closed["challenged_users"] == [cast.alice.id] and closed["messages"] == 0
+    making.enroll_phone(wire.server, cast.bob)
+    costly = rehearsed(admin, cast, {"mode": "always"})
+    assert costly["messages"] == 2 and [row["messages"] for row in costly["by_application"]] == [1, 1]
+    admin.delete(f"/users/{cast.bob.id}/authenticators")
     assert rehearsed(admin, cast, {"mode": "always", "enforcement": "report_only"})["enroll"] == 2
     networks = {"trusted": ["127.0.0.0/8"], "policy": "skip_mfa"}
     assert rehearsed(admin, cast, {"scope": {"networks": networks}})["allow"] == 3

@@ -654,8 +654,13 @@ class Machine(RuleBasedStateMachine):
         elif self.proved(person, login, KEY, answer, device):
             asked.state, device.counter = "used", said
 
-    @rule(who=whose, number=numbers, policy=st.one_of(st.none(), st.none(), POLICIES))
-    def complete(self, who: int, number: int, policy: tuple[Any, ...] | None) -> None:
+    @rule(
+        who=whose,
+        number=numbers,
+        policy=st.one_of(st.none(), st.none(), POLICIES),
+        seconds=st.sampled_from([0, 0, 0, 0, 360]),
+    )
+    def complete(self, who: int, number: int, policy: tuple[Any, ...] | None, seconds: int) -> None:
         """A login with its factor, as nearly all of them are; rarely with another policy between its steps."""
         if (found := self.in_a_login(who)) is None:
             return
@@ -664,18 +669,28 @@ class Machine(RuleBasedStateMachine):
         owed = person.owed(person.logins[-1].proven)
         enrols = owed.what == "enrolment"
         kinds = [kind for kind in person.allowed if kind != RECOVERY] if enrols else owed.kinds or (OTP,)
-        self.prove(who, kinds[number % len(kinds)], enrols=enrols, policy=policy)
+        self.prove(who, kinds[number % len(kinds)], enrols=enrols, policy=policy, seconds=seconds)
         if policy is not None and person.families:
             self.refresh(who, 0, 1, None, {})
 
-    def prove(self, who: int, kind: str, *, enrols: bool, policy: tuple[Any, ...] | None = None) -> None:
+    def prove(
+        self,
+        who: int,
+        kind: str,
+        *,
+        enrols: bool,
+        policy: tuple[Any, ...] | None = None,
+        seconds: int = 0,
+    ) -> None:
         newest = 5
         if enrols:
             self.associate(who, newest, kind, {})
         elif kind != OTP:
             self.challenge(who, newest, kind, None, {})
         if kind == PUSH:
+            self.out_of_band(who, newest, "right", None, {})
             self.phone_says(who, newest, "yes")
+        self.wait(seconds)
         if policy is not None:
             self.change_policy(who, *policy)
         if kind == OTP:
@@ -697,9 +712,23 @@ class Machine(RuleBasedStateMachine):
         if kind == PUSH and person.logins:
             self.phone_says(who, 11, "yes")
 
+    @rule(who=whose, kind=st.sampled_from(KINDS), policy=POLICIES, is_closed=st.booleans())
+    def enrol_while_the_policy_changes(
+        self, who: int, kind: str, policy: tuple[Any, ...], is_closed: bool
+    ) -> None:
+        person = self.people[who]
+        if person.is_enrolled:
+            self.reset(who)
+        self.change_policy(who, "always", "at_login", ALLOWED[0])
+        self.log_in(who, "app", 1, {}, {})
+        if person.logins:
+            mode, opening, allowed = policy
+            changed = mode, "closed" if is_closed else opening, allowed
+            self.prove(who, kind, enrols=True, policy=changed)
+
     @rule(who=whose, policies=st.tuples(POLICIES, POLICIES))
     def refresh_under_other_policies(self, who: int, policies: tuple[tuple[Any, ...], ...]) -> None:
-        self.complete(who, 0, None)
+        self.complete(who, 0, None, 0)
         for policy in policies:
             self.change_policy(who, *policy)
             if has(self, "families"):
@@ -865,7 +894,7 @@ def database() -> str:
 
 @pytest.mark.slow
 def test_every_order_of_calls_is_answered_as_foretold(server: Server) -> None:
-    tried, steps = size(300, 20_000), size(12, 40)
+    tried, steps = size(300, 20_000), size(10, 16)
     with freeze_time(NOON + timedelta(days=30)) as clock:
         making.make_client(server, "app", secret=APP_SECRET)
         making.make_client(server, "mallory", secret=MALLORY_SECRET)
