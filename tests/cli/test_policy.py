@@ -112,3 +112,14 @@ def test_somebody_without_a_factor_is_brought_back(belay: Command, wire: Wire, c
 
     refused(associate(done["access_pass"]), 403, "access_denied")  # type: ignore[arg-type]
     wire.ok(associate(made["access_pass"]))  # type: ignore[arg-type]
+
+
+def test_many_are_reset_at_once(belay: Command, wire: Wire, cast: Cast) -> None:
+    words = ("users", "reset-mfa", "--realm", "staff", "--yes")
+    assert belay.json(*words, "--query", "email:bob*") == {"reset": 0, "unchanged": 1}
+    assert belay.json(*words, "--everybody", "--factor", "phone") == {"reset": 0, "unchanged": 2}
+    assert belay.json(*words, "--everybody", "--reason", "a drill") == {"reset": 1, "unchanged": 1}
+    wire.ok(wire.password())  # nothing is left that could be asked for
+    for wrong in ((), ("alice", "--everybody"), ("alice", "--factor", "otp"), ("--query", "nonsense:1")):
+        belay.run(*words, *wrong, code=2)
+    belay.run(*words, "--everybody", "--access-pass", "600", code=2)
