@@ -448,6 +448,7 @@ CALLS: dict[str, Callable[[World], Request]] = {
     ),
     "POST /jobs/users-imports": _import,
     "POST /jobs/users-exports": lambda w: Request(body={"format": "csv"}),
+    "POST /jobs/mfa-reset": lambda w: Request(body={"user_ids": [w.user()], "reason": "lost"}),
     "POST /jobs/verification-email": lambda w: Request(body={"user_id": w.user()}),
     "POST /jobs/mfa-rehearsal": lambda w: Request(
         body={"connection_id": w.cast.staff.id, "policy": {"mode": "always"}}

@@ -216,7 +216,9 @@ def test_failures_that_were_told_stay_counted_when_workers_are_killed(proxied: L
         ).scalar_one()
         p = password_attempts.c
         rows = conn.execute(select(p.failures, p.pending).where(p.ip == source)).all()
-    assert set(told) <= {403, 429} and told[403]
+    assert set(told) <= {403, 429, 503} and told[403], (
+        told
+    )  # who held the lock of the database may have been killed
     assert level >= told[403] - 0.01, (level, told)
     assert sum(row.failures + row.pending for row in rows) >= told[403]
     report(

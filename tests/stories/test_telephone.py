@@ -16,6 +16,10 @@ BOB = "bob@example.com"
 @pytest.fixture(autouse=True)
 def switched_on(wire: Wire, cast: Cast) -> None:
     making.switch_on(wire.server, "sms")
+    for realm in (cast.staff, cast.guests):
+        making.set_policy(
+            wire.server, realm, {"mode": "always", "factors": {"message_types": ["sms", "voice"]}}
+        )
 
 
 def twins(device: str) -> tuple[str, str]:
@@ -104,10 +108,14 @@ def test_both_go_by_either_name(wire: Wire, cast: Cast, which: int) -> None:
     assert listed(wire, wire.mfa_token(BOB)) == []
 
 
-def test_without_calls_there_is_one_name(wire: Wire, cast: Cast) -> None:
+@pytest.mark.parametrize("who", ["the tenant", "the realm"])
+def test_without_calls_there_is_one_name(wire: Wire, cast: Cast, who: str) -> None:
     text, call = twins(making.enroll_phone(wire.server, cast.bob))
-    with wire.server.db.write() as conn:
-        put_document(conn, Document(MESSAGE_TYPES, {"message_types": ["sms"]}))
+    if who == "the realm":
+        making.set_policy(wire.server, cast.staff, {"mode": "always", "factors": {"message_types": ["sms"]}})
+    else:
+        with wire.server.db.write() as conn:
+            put_document(conn, Document(MESSAGE_TYPES, {"message_types": ["sms"]}))
     token = wire.mfa_token(BOB)
     assert [name for name, _, _ in listed(wire, token)] == [text]
     refused(wire.challenge(token, challenge_type="oob", authenticator_id=call), 403, "invalid_grant")
