@@ -50,6 +50,8 @@ from tests.stories.model import (
     GUESSABLE,
     KEY,
     KINDS,
+    LOGIN_REFILL_SECONDS,
+    LOGINS,
     MFA_SECONDS,
     OTP,
     PHONE,
@@ -349,6 +351,8 @@ class Machine(RuleBasedStateMachine):
         self.asked = "password-realm"
         login = Login("", client, self.now, self.now)
         if person.wrong_passwords >= WRONG_PASSWORDS:
+            assert self.told(answer) == (429, "too_many_attempts")
+        elif not self.buckets.spend(self.now, ((person.realm, "logins"), LOGINS, LOGIN_REFILL_SECONDS)):
             assert self.told(answer) == (429, "too_many_attempts")
         elif text != person.password:
             person.wrong_passwords += 1
