@@ -64,6 +64,10 @@ def _check_memory(error: Exception) -> None:
         raise TemporarilyUnavailable(reason="out_of_memory") from None
 
 
+def _is_spelled(stored: str, typed: str, text: str) -> bool:
+    return any(foreign_hashes.verify(stored, spelling) for spelling in dict.fromkeys((typed, text)))
+
+
 class Passwords:
     """Hashes and verifies. `milliseconds` is what one hash was measured to take at start."""
 
@@ -80,10 +84,13 @@ class Passwords:
         """Raises PasswordUnusable, TemporarilyUnavailable."""
         return self._in_turn(partial(self._hash, normal_form(password)))
 
-    def verify(self, password: str, stored: str | None) -> Verdict:
+    def verify(
+        self, password: str, stored: str | None, decoy: str | None = None, *, tells_nothing: bool = False
+    ) -> Verdict:
         """Compare; without a stored hash the same work is done for nothing, so that time tells no names.
 
-        Raises TemporarilyUnavailable when the gate stays full.
+        `decoy` is a foreign hash of somebody else's: a wrong password that is compared with none of its own is compared
+        with that. `tells_nothing`: a right one, too. Raises TemporarilyUnavailable when the gate stays full.
         """
         try:
             text = normal_form(password)
@@ -91,7 +98,7 @@ class Passwords:
             text, stored = "", None
         if stored is not None and foreign_hashes.is_foreign(stored):
             return self._in_turn(partial(self._compare_foreign, password, text, stored))
-        return self._in_turn(partial(self._compare, text, stored))
+        return self._in_turn(partial(self._compare_ours, password, text, stored, decoy, tells_nothing))
 
     def _hash(self, text: str) -> str:
         try:
@@ -112,9 +119,17 @@ class Passwords:
             return Verdict(False)
         return Verdict(True, self._hasher.check_needs_rehash(stored))
 
+    def _compare_ours(
+        self, typed: str, text: str, stored: str | None, decoy: str | None, tells_nothing: bool
+    ) -> Verdict:
+        verdict = self._compare(text, stored)
+        if decoy is not None and (tells_nothing or not verdict.is_right):
+            _is_spelled(decoy, typed, text)
+        return verdict
+
     def _compare_foreign(self, typed: str, text: str, stored: str) -> Verdict:
         """Another system hashed what was typed there; what a person types here may be spelled in another way."""
-        if any(foreign_hashes.verify(stored, spelling) for spelling in dict.fromkeys((typed, text))):
+        if _is_spelled(stored, typed, text):
             return Verdict(True, is_stale=True)
         # An MD5 takes no time at all: without the work that is done for nobody, time tells who was imported (T4).
         return self._compare(text, None)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from app.context import Context
+from app.directories import decoys
 from app.directories.directory import Found
 from app.errors import TemporarilyUnavailable
 from app.identifiers import normal_key
@@ -25,7 +26,12 @@ class DatabaseDirectory:
         self, ctx: Context, realm: Realm, user: User | None, username: str, password: str
     ) -> Found:
         passwords = ctx.server.passwords
-        verdict = passwords.verify(password, user.password_hash if user else None)
+        verdict = passwords.verify(
+            password,
+            user.password_hash if user else None,
+            decoys.decoy_for(ctx, realm, normal_key(username) or username),
+            tells_nothing=realm.mfa_policy is not None and realm.mfa_policy.terms.blind,
+        )
         if user is None or not verdict.is_right:
             return Found(user, False, reason="wrong_password" if user else "unknown_user")
         new_hash = None

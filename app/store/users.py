@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 
@@ -61,6 +62,12 @@ users = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
     Column("directory_checked_at", UTCDateTime),
+)
+
+# Hashes of another system: as `app/foreign_hashes.py` marks them.
+_is_foreign = text("password_hash LIKE 'foreign:%'")
+Index(
+    "ix_users_foreign", users.c.realm_id, users.c.id, sqlite_where=_is_foreign, postgresql_where=_is_foreign
 )
 
 identifiers = Table(
@@ -367,3 +374,16 @@ def list_users_by_email(conn: Connection, email: str) -> list[User]:
     found = found.where(identifiers.c.key == key, users.c.email.is_not(None)).order_by(users.c.id)
     people = [value_of(User, row) for row in conn.execute(found)]
     return [user for user in people if normal_key(user.email or "") == key]
+
+
+_FOREIGN_HASHES = (
+    select(users.c.password_hash)
+    .where(users.c.realm_id == bindparam("realm_id"), _is_foreign)
+    .order_by(users.c.id)
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
+def list_foreign_hashes(conn: Connection, realm_id: str, limit: int) -> tuple[str, ...]:
+    """Of people who have not logged in since they were imported."""
+    return tuple(conn.execute(_FOREIGN_HASHES, {"realm_id": realm_id, "limit": limit}).scalars())

@@ -1,13 +1,15 @@
 """Somebody comes from another system with the hash that it made: one login, and the hash is ours."""
 
 import hashlib
+from collections import Counter
 
 import pytest
 
 from app import accounts, foreign_hashes
 from app.accounts.policies import mode_only
 from app.context import Context, Server
-from app.passwords import Passwords
+from app.directories import decoys
+from app.passwords import Passwords, Verdict
 from app.store import realms, users
 from app.store.realms import Realm
 from app.store.users import User
@@ -121,3 +123,39 @@ def test_a_wrong_guess_at_a_cheap_hash_costs_what_nobody_costs(
     assert not passwords.verify("wrong", None).is_right
     assert not passwords.verify("wrong", kept_hash(server, dora)).is_right
     assert compared == [passwords._nobody] * 2
+
+
+def test_a_wrong_password_is_the_same_work_for_whoever_it_is(
+    server: Server, cast: Cast, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as somebody waits with another system's hash, all are compared with one of those and one of ours."""
+    work: Counter[str] = Counter()
+    compare_ours, compare_theirs = Passwords._compare, foreign_hashes.verify
+
+    def counted_ours(passwords: Passwords, text: str, stored: str | None) -> Verdict:
+        work["ours"] += 1
+        return compare_ours(passwords, text, stored)
+
+    def counted_theirs(stored: str, text: str) -> bool:
+        work["theirs"] += 1
+        return compare_theirs(stored, text)
+
+    monkeypatch.setattr(Passwords, "_compare", counted_ours)
+    monkeypatch.setattr(foreign_hashes, "verify", counted_theirs)
+    monkeypatch.setattr(decoys, "LOOKED_UP_SECONDS", 0.0)
+
+    def done(username: str, password: str = "wrong") -> dict[str, int]:
+        work.clear()
+        wire.password(username, password)
+        return dict(work)
+
+    names = ("dora@example.com", "bob@example.com", "nobody@example.com", "n" * 300)
+    assert [done(name) for name in names[1:]] == [{"ours": 1}] * 3, "nobody was imported"
+    import_user(server, cast.staff, "dora@example.com")
+    assert [done(name) for name in names] == [{"ours": 1, "theirs": 1}] * 4
+    assert done("bob@example.com", PASSWORD) == {"ours": 1}, "a right one waits for nobody"
+    assert done("carol@example.com", "re\u0301sume\u0301") == {"ours": 1, "theirs": 2}, (
+        "in both spellings, as hers would be"
+    )
+    wire.ok(wire.password("dora@example.com", **FULL))
+    assert [done(name) for name in names] == [{"ours": 1}] * 4, "the last one has moved"
