@@ -1,6 +1,7 @@
 """Mails that tell somebody what happened to the account, or carry a link; beside the login, never part of it.
 
-They go to the account's address. A server without mail sends none, and nothing fails for it.
+They go to the account's address; a new factor is told to the account's telephone as well. What is not verified is not
+known to be the person's. A server without mail or texts sends none, and nothing fails for it.
 """
 
 from collections.abc import Mapping
@@ -11,12 +12,17 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from app import documents
-from app.channels import email, outbox, wording
+from app.channels import email, outbox, sms, wording
 from app.channels.channel import Message
 from app.context import Context
 from app.crypto import random_id
+from app.store import buckets
 from app.store.tenant import get_tenant
 from app.store.users import User
+
+# Whoever adds a factor with a stolen password may have the mailbox, too.
+TOLD_BY_TEXT = ("factor_added",)
+TEXTS_A_DAY = 3
 
 VALID_FOR = timedelta(hours=24)  # a server whose mail is down for longer has other news to tell
 
@@ -170,9 +176,13 @@ def put(
 ) -> bool:
     """Have a mail sent once this transaction is committed; False where there is no address or no mail.
 
+    Some are told by a text message, too.
+
     A notice goes to an address that is known to be the person's; a link proves that by being used. One for nobody is
     written and never sent.
     """
+    if event in TOLD_BY_TEXT:
+        _text(conn, ctx, user, event, values)
     address = to or user.email
     is_link = "url" in values
     if address is None or not (is_link or user.email_verified) or not email.is_ready(ctx, conn):
@@ -200,6 +210,23 @@ def put(
         waits_for=waits_for,
     )
     return True
+
+
+def _text(conn: Connection, ctx: Context, user: User, event: str, values: Mapping[str, str]) -> None:
+    if user.phone_number is None or not user.phone_verified or not sms.CHANNEL.is_ready(ctx, conn):
+        return
+    key, refill_seconds = f"notice/sms/{user.id}", 86400 / TEXTS_A_DAY
+    if buckets.spend(conn, key, size=TEXTS_A_DAY, refill_seconds=refill_seconds, now=ctx.now) is not None:
+        return
+    _, text = TEXTS.get(ctx.language, TEXTS["en"])[event]
+    message = Message(
+        id=f"msg_{random_id(22)}",
+        destination=user.phone_number,
+        text=text.format(tenant=ctx.look_up(conn, get_tenant).name, **values),
+        language=ctx.language if ctx.language in TEXTS else "en",
+        payload={"user_id": user.id},
+    )
+    outbox.put(conn, ctx, "sms", message, expires_at=ctx.now + VALID_FOR, user_id=user.id)
 
 
 def _own(

@@ -24,6 +24,29 @@ def test_a_first_factor_is_told_to_its_owner(wire: Wire, cast: Cast) -> None:
     assert subjects(wire) == [("alice@example.com", "A second factor was added to your account")]
 
 
+@pytest.mark.parametrize("is_verified", [True, False])
+def test_a_first_factor_is_told_by_text_as_well_where_a_telephone_is_known(
+    wire: Wire, cast: Cast, is_verified: bool
+) -> None:
+    number = {"phone_number": "+491709999999", "phone_verified": is_verified}
+    making.make_user(wire.server, cast.guests, "fay@example.com", **number)
+    token = wire.mfa_token("fay@example.com", realm="guests")
+    wire.ok(wire.otp(token, code_of(wire.ok(wire.associate(token))["secret"])))
+    told = [(message.destination, message.text[:26]) for message in wire.messages()]
+    text = ("+491709999999", "A second factor (otp) was a")
+    assert told == [(to, text[1][:26]) for to in ([text[0]] if is_verified else []) + ["fay@example.com"]]
+
+
+def test_a_telephone_gets_three_texts_a_day_about_new_factors(wire: Wire, cast: Cast, ctx: Context) -> None:
+    fay = making.make_user(
+        wire.server, cast.guests, "fay@example.com", phone_number="+491709999999", phone_verified=True
+    )
+    with wire.server.db.write() as conn:
+        for _ in range(5):
+            notices.put(conn, ctx, fay, "factor_added", factor="otp")
+    assert len(wire.messages()) == 5 + 3
+
+
 def test_a_used_recovery_code_is_told(wire: Wire, cast: Cast) -> None:
     wire.ok(wire.recovery(wire.mfa_token(), cast.alice_recovery))
     assert subjects(wire) == [("alice@example.com", "Your recovery code was used")]
@@ -73,7 +96,7 @@ def test_every_notice_says_the_same_in_every_language() -> None:
     for language, texts in notices.TEXTS.items():
         assert texts.keys() == notices.TEXTS["en"].keys(), language
         for event, (subject, text) in texts.items():
-            assert subject and text.format(tenant="T", url="U", factor="F")
+            assert subject and text.format(tenant="T", url="U", factor="F", until="V", left="3")
             assert ("{url}" in text) == ("{url}" in notices.TEXTS["en"][event][1])
 
 
