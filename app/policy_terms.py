@@ -132,8 +132,8 @@ class SecurityKeys(Part):
 
 class Factors(Part):
     allowed: FactorNames = list(FACTOR_NAMES)
-    message_types: Annotated[list[MessageType], Field(max_length=2)] = ["sms"]
-    """How new telephones are reached."""
+    message_types: Annotated[list[MessageType], Field(max_length=2)] = ["sms", "voice"]
+    """How new telephones are reached, of what the tenant allows."""
     preferred: FactorName | None = None
     min_enrolled: Annotated[int, Field(ge=1, le=5)] = 1
     phishing_resistant_only: bool = False
