@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -29,6 +30,9 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0
 TOTAL_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
+KEPT_SECONDS = (
+    300.0  # unused; routers on the way forget a connection that is silent for longer, and tell nobody
+)
 INSIDE = "the address leads into a network that is not open to requests"
 
 Address = IPv4Address | IPv6Address
@@ -138,8 +142,7 @@ def post(
     permits_http: bool = False,
     total_seconds: float = TOTAL_SECONDS,
     max_bytes: int = MAX_ANSWER_BYTES,
-    speaks_http2: bool = False,
-    certificate: bytes | None = None,
+    line: "Line | None" = None,
 ) -> Answer:
     """What most send. Raises Forbidden, Failed."""
     return send(
@@ -151,8 +154,7 @@ def post(
         permits_http=permits_http,
         total_seconds=total_seconds,
         max_bytes=max_bytes,
-        speaks_http2=speaks_http2,
-        certificate=certificate,
+        line=line,
     )
 
 
@@ -166,12 +168,11 @@ def send(
     permits_http: bool = False,
     total_seconds: float = TOTAL_SECONDS,
     max_bytes: int = MAX_ANSWER_BYTES,
-    speaks_http2: bool = False,
-    certificate: bytes | None = None,
+    line: "Line | None" = None,
 ) -> Answer:
-    """Send and read the answer, whatever its status. Raises Forbidden, Failed.
+    """Send and read the answer, whatever its status; over a connection of its own, or the `line` that is kept.
 
-    `certificate` is our own, with its key, in PEM: for those who know their clients by it.
+    Raises Forbidden, Failed.
     """
     found = check_url(url, permits_http=permits_http)
     return _exchange(
@@ -182,8 +183,7 @@ def send(
         networks=networks,
         total_seconds=total_seconds,
         max_bytes=max_bytes,
-        speaks_http2=speaks_http2,
-        certificate=certificate,
+        line=line,
     )
 
 
@@ -218,20 +218,13 @@ def _exchange(
     networks: Networks,
     total_seconds: float,
     max_bytes: int,
-    speaks_http2: bool = False,
-    certificate: bytes | None = None,
+    line: "Line | None" = None,
 ) -> Answer:
-    backend = _Backend(networks, time.monotonic() + total_seconds)
+    deadline = time.monotonic() + total_seconds
     given = {"Accept-Encoding": "identity", "User-Agent": "Belay"} | dict(headers)
     try:
         with (
-            httpcore.ConnectionPool(
-                ssl_context=trusted_authorities(speaks_http2, certificate),
-                network_backend=backend,
-                retries=0,
-                http1=not speaks_http2,
-                http2=speaks_http2,
-            ) as pool,
+            _own_line(networks, deadline) if line is None else line.held(networks, deadline) as pool,
             httpx.Client(transport=_Transport(pool), trust_env=False, follow_redirects=False) as client,
             client.stream(method, found, content=body, headers=given, timeout=_TIMEOUT) as answer,
         ):
@@ -240,6 +233,8 @@ def _exchange(
                 content += part
                 if len(content) > max_bytes:
                     raise Failed("answer_too_large")
+                if time.monotonic() > deadline:
+                    raise Failed("timed_out")
             return Answer(answer.status_code, content, dict(answer.headers))
     except (httpcore.TimeoutException, httpx.TimeoutException) as error:
         was_not_sent = isinstance(error, httpcore.ConnectTimeout | httpx.ConnectTimeout)
@@ -255,6 +250,67 @@ def _exchange(
 
 
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+
+
+def _own_line(networks: Networks, deadline: float) -> httpcore.ConnectionPool:
+    return httpcore.ConnectionPool(
+        ssl_context=trusted_authorities(), network_backend=_Backend(networks, deadline), retries=0
+    )
+
+
+class Line:
+    """A connection over HTTP/2 to one server, kept from request to request and shared by those at once.
+
+    For a server that asks for it, as Apple does: one that takes strangers' addresses would be asked anew each time.
+    `certificate` is our own, with its key, in PEM: for those who know their clients by it.
+    """
+
+    def __init__(self, certificate: bytes | None = None) -> None:
+        self._certificate = certificate
+        self._lock = threading.Lock()
+        self._in_use = 0
+        self._pool: httpcore.ConnectionPool | None = None
+        self._backend = _Backend((), 0.0)
+
+    @contextmanager
+    def held(self, networks: Networks, deadline: float) -> Iterator[httpcore.ConnectionPool]:
+        """The connection, open or to be opened by the first request over it."""
+        with self._lock:
+            if self._in_use == 0 and self._backend.is_spoken_to():
+                # What a server says to nobody is a farewell: a request behind it would be lost.
+                self._close()
+            if self._pool is None or self._backend.networks != networks:
+                self._close()
+                self._backend = _Backend(networks, deadline)
+                self._pool = httpcore.ConnectionPool(
+                    ssl_context=trusted_authorities(True, self._certificate),
+                    network_backend=self._backend,
+                    max_connections=1,
+                    keepalive_expiry=KEPT_SECONDS,
+                    retries=0,
+                    http1=False,
+                    http2=True,
+                )
+            # Of those who share the connection the last one decides when it must have come to an end.
+            self._backend.deadline = max(self._backend.deadline, deadline)
+            self._in_use += 1
+            pool = self._pool
+        try:
+            yield pool
+        finally:
+            with self._lock:
+                self._in_use -= 1
+
+    def end(self) -> None:
+        """Close it, unless somebody is in the middle of a request."""
+        with self._lock:
+            if self._in_use == 0:
+                self._close()
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+        self._pool, self._backend = None, _Backend((), 0.0)
 
 
 def connect(host: str, port: int, *, networks: Networks = (), deadline: float) -> socket.socket:
@@ -330,8 +386,17 @@ class _Backend(httpcore.NetworkBackend):
     """Connects to addresses that were checked, and lets nothing last beyond one deadline."""
 
     def __init__(self, networks: Networks, deadline: float) -> None:
-        self._networks, self._deadline = networks, deadline
+        self.networks, self.deadline = networks, deadline
         self._backend = httpcore.SyncBackend()
+        self._opened: httpcore.NetworkStream | None = None
+
+    def is_spoken_to(self) -> bool:
+        """Whether something has come over the connection opened last, its end included."""
+        return self._opened is not None and bool(self._opened.get_extra_info("is_readable"))
+
+    def watched(self, stream: httpcore.NetworkStream) -> "_Stream":
+        self._opened = stream
+        return _Stream(stream, self)
 
     def connect_tcp(
         self,
@@ -341,15 +406,15 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = _resolve(host, port, _left(self._deadline, timeout, httpcore.ConnectTimeout))
+        addresses = _resolve(host, port, _left(self.deadline, timeout, httpcore.ConnectTimeout))
         # One forbidden address among permitted ones is how rebinding looks.
-        if not addresses or not all(is_permitted(address, self._networks) for address in addresses):
+        if not addresses or not all(is_permitted(address, self.networks) for address in addresses):
             raise Forbidden(INSIDE)
         problem: Exception = httpcore.ConnectError("no address")
         for address in addresses:
-            seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+            seconds = _left(self.deadline, timeout, httpcore.ConnectTimeout)
             try:
-                return _Stream(self._backend.connect_tcp(str(address), port, seconds), self._deadline)
+                return self.watched(self._backend.connect_tcp(str(address), port, seconds))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 problem = error
         raise problem
@@ -359,14 +424,14 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
-        self._stream, self._deadline = stream, deadline
+    def __init__(self, stream: httpcore.NetworkStream, backend: _Backend) -> None:
+        self._stream, self._backend = stream, backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline, timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, _left(self._backend.deadline, timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline, timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, _left(self._backend.deadline, timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -374,8 +439,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._deadline)
+        seconds = _left(self._backend.deadline, timeout, httpcore.ConnectTimeout)
+        return self._backend.watched(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

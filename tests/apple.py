@@ -24,6 +24,10 @@ class Apple:
     """The common names of the clients that showed one."""
     refusals: list[tuple[int, str]] = field(default_factory=list)
     """Status and reason for the next messages."""
+    connections: int = 0
+    ended: int = 0
+    farewell: str = ""
+    """What comes once the next message is answered: `goaway`, or `end` without a word."""
 
     @property
     def url(self) -> str:
@@ -31,6 +35,7 @@ class Apple:
 
     def speak(self, tls: ssl.SSLSocket) -> None:
         assert tls.selected_alpn_protocol() == "h2"
+        self.connections += 1
         found = tls.getpeercert() or {}
         if found:
             self.certificates.append(dict(pair[0] for pair in found["subject"])["commonName"])  # type: ignore[misc]
@@ -40,6 +45,7 @@ class Apple:
         headers: dict[int, dict[str, str]] = {}
         bodies: dict[int, bytes] = {}
         while data := tls.recv(65536):
+            before = len(self.received)
             for event in conn.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):
                     headers[event.stream_id] = {k.decode(): v.decode() for k, v in event.headers}
@@ -49,7 +55,21 @@ class Apple:
                     conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 elif isinstance(event, h2.events.StreamEnded):
                     self._answer(conn, event.stream_id, headers[event.stream_id], bodies[event.stream_id])
+            farewell = self.farewell if len(self.received) > before else ""
             tls.sendall(conn.data_to_send())
+            if farewell:
+                self._leave(conn, tls, farewell)
+
+    def _leave(self, conn: h2.connection.H2Connection, tls: ssl.SSLSocket, farewell: str) -> None:
+        if farewell == "goaway":
+            conn.close_connection()
+            tls.sendall(conn.data_to_send())
+        # To close with something unread would take the answer away as well.
+        tls.shutdown(socket.SHUT_WR)
+        self.farewell = ""
+        self.ended += 1
+        while tls.recv(65536):
+            pass
 
     def _answer(
         self, conn: h2.connection.H2Connection, stream: int, headers: dict[str, str], body: bytes

@@ -3,8 +3,11 @@
 import base64
 import json
 import ssl
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
 from pathlib import Path
@@ -60,6 +63,8 @@ def apples(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     with apple(authority) as found:
         monkeypatch.setattr(apns, "SANDBOX", found.url)
         yield found
+        while apns._lines:
+            apns._lines.popitem()[1].end()
 
 
 @pytest.fixture
@@ -164,6 +169,68 @@ def test_what_apple_refuses(near: Context, apples: Apple) -> None:
     ):
         apples.refusals = [refusal]
         assert failure_of(near, "APNS:x") == (problem, may_repeat)
+
+
+def written(ctx: Context, **secrets: str) -> None:
+    write(ctx, "apns", {"sandbox": True, "key_id": "K", "team_id": "T"}, **(secrets or {"p8": p8()[1]}))
+
+
+def test_messages_to_apple_share_a_connection_one_after_the_other_and_at_once(
+    near: Context, apples: Apple
+) -> None:
+    written(near)
+    for _ in range(3):
+        PUSH.deliver(near, message("APNS:x"))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: PUSH.deliver(near, message(f"APNS:{number}")), range(12)))
+    assert len(apples.received) == 15 and apples.connections == 1
+
+
+@pytest.mark.parametrize("farewell", ["goaway", "end"])
+def test_a_connection_that_apple_ends_is_opened_anew_and_nothing_is_lost(
+    near: Context, apples: Apple, farewell: str
+) -> None:
+    written(near)
+    for ended in (1, 2, 3):
+        apples.farewell = farewell
+        PUSH.deliver(near, message("APNS:x"))
+        until = time.monotonic() + 10
+        while apples.ended < ended:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        PUSH.deliver(near, message("APNS:y"))
+        assert apples.connections == ended + 1
+    assert [r.path[-1] for r in apples.received] == ["x", "y"] * 3
+
+
+def test_apps_of_two_owners_do_not_share_a_connection(
+    near: Context, apples: Apple, authority: trustme.CA
+) -> None:
+    for owner in ("com.example.one", "com.example.two"):
+        ours = authority.issue_cert("push@example.com", common_name=owner)
+        key = load_pem_private_key(ours.private_key_pem.bytes(), None)
+        certificate = load_pem_x509_certificate(ours.cert_chain_pems[0].bytes())
+        p12 = pkcs12.serialize_key_and_certificates(b"", key, certificate, None, NoEncryption())  # type: ignore[arg-type]
+        written(near, p12=base64.b64encode(p12).decode())
+        for _ in range(2):
+            PUSH.deliver(near, message("APNS:x"))
+    assert apples.certificates == ["com.example.one", "com.example.two"] and apples.connections == 2
+
+
+def test_a_token_that_is_too_old_for_apple_is_made_anew_and_the_message_sent_once_more(
+    near: Context, apples: Apple
+) -> None:
+    written(near)
+    PUSH.deliver(near, message("APNS:x"))
+    later = replace(near, now=NOON + timedelta(minutes=30))
+    apples.refusals = [(403, "ExpiredProviderToken")]
+    PUSH.deliver(later, message("APNS:x"))
+    first, refused, taken = [r.headers["authorization"] for r in apples.received]
+    assert first == refused != taken and apples.connections == 1
+    # Apple refuses whoever makes new ones all the time: a token that is new and still too old is a failure.
+    apples.refusals = [(403, "ExpiredProviderToken")] * 2
+    assert failure_of(later, "APNS:x") == ("apns_ExpiredProviderToken", False)
+    assert len({r.headers["authorization"] for r in apples.received}) == 2
 
 
 def test_credentials_that_are_none_say_so(near: Context, apples: Apple) -> None:
