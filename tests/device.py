@@ -5,7 +5,9 @@ none, iOS writes fractions of seconds, and both sign with their own name for the
 """
 
 import base64
+import hashlib
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -102,6 +104,33 @@ class Phone:
             "sub": self.user_id,
         }
         return jwt.encode(said | claims, self.private, algorithm="RS256")
+
+    def proof(self, payload: Mapping[str, Any], *, at: float, **changes: Any) -> dict[str, str]:
+        """The headers by which an app asks what a login is about; `header` and claims may be changed."""
+        hashed = hashlib.sha256(str(payload["txtkn"]).encode()).digest()
+        header = {
+            "typ": "dpop+jwt",
+            "jwk": public_key(self.private, leads_with_zero=self.leads_with_zero),
+        } | changes.pop("header", {})
+        said = {
+            "htu": self.base.removesuffix("appliance-mfa") + f"rich-consents/{payload['txlnkid']}",
+            "htm": "GET",
+            "ath": base64.urlsafe_b64encode(hashed).rstrip(b"=").decode(),
+            "jti": str(uuid.uuid4()),
+            "iat": int(at) if self.is_android else round(at, 6),
+        } | changes
+        said = {name: value for name, value in said.items() if value is not None}
+        signed = jwt.encode(said, self.private, algorithm="RS256", headers=header)
+        return {"Authorization": f"MFA-DPoP {payload['txtkn']}", "MFA-DPoP": signed}
+
+
+def read_consent(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What both SDKs make of the answer: texts where iOS insists on them, lists where Android does."""
+    details = found["requested_details"]
+    texts = [found["id"], found["created_at"], found["expires_at"], details["audience"]]
+    assert all(isinstance(text, str) for text in [*texts, details["binding_message"], *details["scope"]])
+    assert isinstance(details["scope"], list) and details["authorization_details"] == []
+    return dict(details)
 
 
 def read_apns(body: Mapping[str, Any]) -> dict[str, Any]:

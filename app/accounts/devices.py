@@ -52,10 +52,10 @@ class Said:
 def enroll(ctx: Context, ticket: str, said: Said) -> dict[str, object]:
     """Take a phone's key for the place that a login made. Raises Missing."""
     with ctx.db.read() as conn:
-        asked = _opened(conn, ticket)
-        if asked is None or not asked.details.get("is_enrollment") or not _is_waiting(ctx, asked):
+        asked = challenge_of(conn, ticket)
+        if asked is None or not asked.details.get("is_enrollment") or not is_waiting(ctx, asked):
             raise Missing(NO_TICKET, reason="enrollment_transaction_not_found")
-        device, user = _of(ctx, conn, asked)
+        device, user = asked_and_owner(ctx, conn, asked)
         issuer_name = ctx.look_up(conn, tenant.get_tenant).name
     token = random_token()
     kept = _written(ctx, device, said)
@@ -78,11 +78,11 @@ def enroll(ctx: Context, ticket: str, said: Said) -> dict[str, object]:
 def answer(ctx: Context, phones: str, response: str) -> None:
     """Settle a challenge by what a phone says. Raises Unauthorized, Missing, Forbidden."""
     with ctx.db.read() as conn:
-        asked = _opened(conn, phones)
+        asked = challenge_of(conn, phones)
         if asked is None or asked.details.get("is_enrollment"):
             raise Unauthorized(BAD_TOKEN, reason="invalid_token")
-        device, user = _of(ctx, conn, asked)
-    if not _is_waiting(ctx, asked):
+        device, user = asked_and_owner(ctx, conn, asked)
+    if not is_waiting(ctx, asked):
         raise Missing(NO_TRANSACTION, reason="login_transaction_not_found")
     try:
         claims = _claims(ctx, device, asked, response)
@@ -229,7 +229,7 @@ def _own(ctx: Context, enrollment_id: str, token: str) -> tuple[Authenticator, U
     return device, user
 
 
-def _opened(conn: Connection, phones: str) -> Challenge | None:
+def challenge_of(conn: Connection, phones: str) -> Challenge | None:
     """The challenge that a phone's secret stands for."""
     if not re.fullmatch(r"cha_\w{22}\.[\w-]{43}", phones, re.ASCII):
         return None
@@ -239,11 +239,11 @@ def _opened(conn: Connection, phones: str) -> Challenge | None:
     return asked if hmac.compare_digest(digest(phones), asked.secret_digest or "") else None
 
 
-def _is_waiting(ctx: Context, asked: Challenge) -> bool:
+def is_waiting(ctx: Context, asked: Challenge) -> bool:
     return asked.state == "open" and asked.expires_at > ctx.now
 
 
-def _of(ctx: Context, conn: Connection, asked: Challenge) -> tuple[Authenticator, User]:
+def asked_and_owner(ctx: Context, conn: Connection, asked: Challenge) -> tuple[Authenticator, User]:
     """The phone that is asked, and its owner. Raises Missing."""
     device = next(
         (

@@ -129,8 +129,9 @@ def _message(
         payload={
             "dai": device_id(device),
             "txtkn": phones,
+            "txlnkid": phones.partition(".")[0],  # under which an app may ask what the login is about
             "c": nonce,
-            "d": _moment(ctx.now),
+            "d": moment(ctx.now),
             "sh": _host(ctx.issuer),
             "s": source_of(ctx.user_agent),
             "l": {"n": ctx.ip},
@@ -143,9 +144,9 @@ def _credentials(ctx: Context, device: Authenticator) -> dict[str, str]:
     return ctx.open_secrets("authenticators", device.id, device.sealed_secret)
 
 
-def _moment(now: datetime) -> str:
+def moment(at: datetime) -> str:
     """Three decimals and a Z: the phones' readers take nothing else."""
-    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03}Z"
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 
 
 def _host(issuer: str) -> str:

@@ -98,6 +98,11 @@ def find_transaction(conn: Connection, token_digest: str) -> Transaction | None:
     return value_of(Transaction, row) if row else None
 
 
+def find_transaction_by_id(conn: Connection, transaction_id: str) -> Transaction | None:
+    row = conn.execute(select(transactions).where(_T.id == transaction_id)).first()
+    return value_of(Transaction, row) if row else None
+
+
 def add_transaction(conn: Connection, transaction: Transaction) -> None:
     values = row_of(transaction)
     conn.execute(_ADD, values)

@@ -5,6 +5,7 @@ Phones' clocks drift, and some of them write fractions of seconds.
 
 import base64
 import binascii
+import hashlib
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -90,6 +91,36 @@ def verify(
     if expires <= now.timestamp() - LEEWAY_SECONDS:
         raise InvalidToken(reason="expired")
     return claims
+
+
+def check_proof(proof: str, key: Mapping[str, str], *, url: str, token: str, now: datetime) -> None:
+    """That this phone asks for this address, with this token, now (RFC 9449). Raises InvalidToken."""
+    if len(proof) > MAX_CHARACTERS or not proof.isascii():
+        raise InvalidToken(reason="bad_token")
+    try:
+        header = jwt.get_unverified_header(proof)
+        shown = header.get("jwk")
+        if header.get("typ") != "dpop+jwt" or not isinstance(shown, dict) or read_key(shown) != dict(key):
+            raise InvalidToken(reason="wrong_kind")
+        claims: dict[str, Any] = jwt.decode(
+            proof,
+            RSAPublicNumbers(_number(key["e"]), _number(key["n"])).public_key(),
+            algorithms=["RS256"],
+            options={
+                "require": ["iat", "jti"],
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
+        )
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+        raise InvalidToken(reason="bad_token") from None
+    hashed = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+    expected = {"htu": url, "htm": "GET", "ath": hashed}
+    if any(claims.get(name) != value for name, value in expected.items()):
+        raise InvalidToken(reason="bad_claims")
+    if abs(_seconds(claims["iat"]) - now.timestamp()) > LEEWAY_SECONDS:
+        raise InvalidToken(reason="bad_times")
 
 
 def _seconds(value: object) -> float:

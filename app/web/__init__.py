@@ -16,6 +16,7 @@ from app.web import (
     oauth,
     openapi,
     passkey,
+    rich_consents,
     ticket,
     well_known,
 )
@@ -32,5 +33,6 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     dbconnections.blueprint,
     ticket.blueprint,
     guardian.blueprint,
+    rich_consents.blueprint,
     enrollment_page.blueprint,
 )

@@ -37,6 +37,7 @@ def answer(body: object, *, status: int = 200, media_type: str = JSON_UTF8) -> R
 
 MANAGEMENT = "/api/v2/"
 GUARDIAN = "/appliance-mfa/"
+CONSENTS = "/rich-consents/"
 
 
 def _management_shape(refusal: Refusal) -> dict[str, object]:
@@ -60,7 +61,7 @@ def error_id() -> dict[str, object]:
 
 def refuse(refusal: Refusal) -> Response:
     g.outcome = f"{refusal.error}:{refusal.reason}"
-    if request.path.startswith((MANAGEMENT, GUARDIAN)):
+    if request.path.startswith((MANAGEMENT, GUARDIAN, CONSENTS)):
         response = answer(_management_shape(refusal) | error_id(), status=refusal.status)
         response.headers.extend(refusal.headers)
         return response

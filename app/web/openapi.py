@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from app.grants import GRANTS
 from app.grants.client_auth import PARAMS as CLIENT_PARAMS
 from app.grants.grant import Grant, Param
-from app.web import guardian
+from app.web import guardian, rich_consents
 from app.web.answers import answer
 from app.web.body import MAX_BYTES
 from app.web.dbconnections import PROFILE
@@ -349,7 +349,7 @@ def document(issuer: str) -> Schema:
             "description": "The OAuth password grant that cannot skip the second factor.",
         },
         "servers": [{"url": issuer.rstrip("/")}],
-        "paths": _paths() | guardian.paths() | description.paths(),
+        "paths": _paths() | guardian.paths() | rich_consents.paths() | description.paths(),
         "components": {
             "schemas": {
                 "Error": ERROR,
@@ -362,6 +362,7 @@ def document(issuer: str) -> Schema:
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic"},
                 "ticket": {"type": "apiKey", "in": "header", "name": "Authorization"},
+                "mfa_dpop": {"type": "apiKey", "in": "header", "name": "Authorization"},
             },
         },
     }

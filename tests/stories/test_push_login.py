@@ -152,6 +152,7 @@ def test_a_yes_completes_the_login_once(wire: Wire, cast: Cast, clock: FrozenDat
     assert payload == {
         "dai": phone.id,
         "txtkn": payload["txtkn"],
+        "txlnkid": payload["txtkn"].partition(".")[0],
         "c": payload["c"],
         "d": f"{NOON:%Y-%m-%dT%H:%M:%S}.000Z",
         "sh": "http://127.0.0.1:8000",

@@ -438,7 +438,7 @@ def test_an_address_refuses_other_methods(wire: Wire, server: Server, cast: Cast
             assert set(answer.headers["Allow"].split(", ")) == allowed
             if method == "HEAD":
                 continue
-            if path.startswith(("/api/v2/", "/appliance-mfa/")):
+            if path.startswith(("/api/v2/", "/appliance-mfa/", "/rich-consents/")):
                 assert answer.json is not None and answer.json["errorCode"] == "no_such_method"
             else:
                 assert documented(answer) == "method_not_allowed"
