@@ -19,7 +19,7 @@ from app.asking import Asking, Person, permitted
 from app.channels import notices
 from app.context import Context
 from app.crypto import digest, random_id, random_token
-from app.errors import Conflict, InvalidGrant, NotPossible, TemporarilyUnavailable
+from app.errors import Conflict, InvalidGrant, NotPossible, TemporarilyUnavailable, printable
 from app.factors import ceremony, webauthn
 from app.factors.ceremony import Asserted, Expected, Registered, Wrong
 from app.factors.factor import demands_of
@@ -126,6 +126,7 @@ def authenticate(ctx: Context, asking: Asking, challenge: PasskeyChallenge, resp
     if user is not None and user.realm_id == asking.realm.id:
         ctx.facts.user_id, ctx.facts.user_name = user.id, user.email or user.username
     ctx.facts.factor = PASSKEY
+    ctx.facts.details["passkey"] = _told_of(challenge, credential, known)
     attempt = password_attempt.attempt_of(ctx, protection, asking.client, asking.realm, user, "")
     # Nobody guesses a signature: who sends wrong ones shall not lock the owner out, who sends many is slowed down.
     attempt = replace(attempt, failures=None, login=attempt.login if user else None)
@@ -148,6 +149,20 @@ def authenticate(ctx: Context, asking: Asking, challenge: PasskeyChallenge, resp
         return _finish(ctx, asking, user, found, opened, attempt)
     except TemporarilyUnavailable as refusal:
         settling.take_back(ctx, attempt, refusal)
+
+
+def _told_of(
+    challenge: PasskeyChallenge, credential: dict[str, Any], known: Passkey | None
+) -> dict[str, object]:
+    """For the events of a login: which passkey, for whom it was asked, and where it says that it was used."""
+    response = credential.get("response") or {}
+    told: dict[str, object] = {
+        "id": known.id if known is not None else None,
+        "key_id": printable(str(credential.get("id", "")))[:200] if known is None else None,
+        "rp_id": challenge.rp_id,
+        "origin": ceremony.origin_of(response.get("clientDataJSON")),
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _finish(
@@ -223,13 +238,15 @@ def _register(
     _check_synced(asking.realm, new)
     try:
         user = accounts.new_user(asking.realm, ctx.now, **challenge.person)
+        made = _passkey_of(ctx, user, new, challenge.rp_id)
         with ctx.db.write() as conn:
             if not passkeys.consume_passkey_challenge(conn, challenge.handle_digest, ctx.now):
                 raise Wrong("challenge_used")
             if authenticators.find_by_credential(conn, new.id) is not None:
                 raise Wrong("credential_known")
+            ctx.facts.details["passkey"] = _told_of(challenge, credential, made)
             accounts.sign_up(conn, ctx, user, None)
-            passkeys.add_passkey(conn, _passkey_of(ctx, user, new, challenge.rp_id))
+            passkeys.add_passkey(conn, made)
             notices.put(conn, ctx, user, "factor_added", factor=PASSKEY)
     except (Conflict, NotPossible):
         raise Wrong("identifier_taken") from None

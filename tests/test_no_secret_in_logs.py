@@ -204,6 +204,11 @@ def a_phone(sender: Sender, cast: Cast) -> None:
         payload = newest_push(sender.live)
         sender.knows("txtkn", str(payload["txtkn"]))
         sender.knows("challenge", str(payload["c"]))
+        looks = phone.proof(payload, at=time.time())
+        sender.knows("proof", looks["MFA-DPoP"])
+        consent = f"/rich-consents/{payload['txlnkid']}"
+        for proof in (looks["MFA-DPoP"], sender.canary("proof")):
+            sender.send(consent, method="GET", Authorization=looks["Authorization"], MFA_DPoP=proof)
         for response in (
             sender.canary("answer"),
             phone.answer_to(payload, at=time.time(), auth0_guardian_accepted=accepted),

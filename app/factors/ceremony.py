@@ -181,6 +181,15 @@ def challenge_of(client_data_json: object) -> str:
     return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", found) else ""
 
 
+def origin_of(client_data_json: object) -> str:
+    """Where a response says that it was given, in signs that can be shown; empty where it says nothing."""
+    try:
+        found = _client_data(client_data_json).get("origin")
+    except Wrong:
+        return ""
+    return printable(found)[:200] if isinstance(found, str) else ""
+
+
 def _client_data(text: object) -> dict[str, Any]:
     if not isinstance(text, str):
         raise Wrong("malformed_client_data")

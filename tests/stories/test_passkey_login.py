@@ -175,6 +175,28 @@ def test_an_answer_is_refused_in_the_same_words(wire: Wire, cast: Cast, name: st
     assert wire.ok(used(wire, key))
 
 
+def test_events_tell_which_passkey_it_was_for_whom_and_where(wire: Wire, cast: Cast) -> None:
+    key, _ = register(wire)
+    wire.ok(used(wire, key))
+    made, first, again = wire.events()[-3:]
+    own = made.details["passkey"]
+    assert isinstance(own, dict) and own["id"].startswith("passkey|dev_")
+    assert own == {"id": own["id"], "rp_id": "127.0.0.1", "origin": "http://127.0.0.1:8000"}
+    assert own == first.details["passkey"] == again.details["passkey"]
+    wrong = {"origin": "https://evil.example/\u00e9\n" + "x" * 500}
+    refused(used(wire, key, client=lambda c: c | wrong), *INVALID)
+    event = wire.events()[-1]
+    told = "https://evil.example/??" + "x" * 177
+    assert event.reason == "origin_not_allowed" and event.details["passkey"] == own | {"origin": told}
+    refused(used(wire, key, whole=lambda w: w | {"id": "A" * 3000, "rawId": "A" * 3000}), *INVALID)
+    event = wire.events()[-1]
+    expected = {"key_id": "A" * 200, "rp_id": "127.0.0.1", "origin": "http://127.0.0.1:8000"}
+    assert event.reason == "unknown_passkey" and event.details["passkey"] == expected
+    refused(used(wire, key, whole=lambda w: {}), *INVALID)
+    event = wire.events()[-1]
+    assert (event.reason, event.details["passkey"]) == ("malformed_response", {"rp_id": "127.0.0.1"})
+
+
 def test_an_answer_counts_once_and_in_its_time_and_place(
     wire: Wire, cast: Cast, clock: FrozenDateTimeFactory
 ) -> None:
