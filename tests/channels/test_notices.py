@@ -1,6 +1,7 @@
 """What people are written about their account, and what they are not."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_a_first_factor_is_told_to_its_owner(wire: Wire, cast: Cast) -> None:
 def test_a_first_factor_is_told_by_text_as_well_where_a_telephone_is_known(
     wire: Wire, cast: Cast, is_verified: bool
 ) -> None:
-    number = {"phone_number": "+491709999999", "phone_verified": is_verified}
+    number: dict[str, Any] = {"phone_number": "+491709999999", "phone_verified": is_verified}
     making.make_user(wire.server, cast.guests, "fay@example.com", **number)
     token = wire.mfa_token("fay@example.com", realm="guests")
     wire.ok(wire.otp(token, code_of(wire.ok(wire.associate(token))["secret"])))
