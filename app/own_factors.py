@@ -15,7 +15,7 @@ from app.asking import Asking, Person, is_good, is_opened_by_pass, name_in, stan
 from app.channels import notices
 from app.context import Context
 from app.crypto import digest
-from app.errors import AccessDenied, ExpiredToken, InvalidGrant, InvalidRequest, NotFound
+from app.errors import AccessDenied, ExpiredToken, InsufficientScope, InvalidGrant, InvalidRequest, NotFound
 from app.factors import ANSWERABLE, FACTORS, recovery_code, ways
 from app.factors.contact import contacts_of
 from app.factors.factor import Enrolling, is_of
@@ -56,7 +56,7 @@ class Bearer:
 def open_bearer(
     ctx: Context, conn: Connection, token: str, scope: str, *, accepts_stored: bool = True
 ) -> Bearer:
-    """Open for `/mfa/associate` and `/mfa/authenticators`. Raises InvalidGrant (401), AccessDenied."""
+    """Open for `/mfa/associate` and `/mfa/authenticators`. Raises InvalidGrant (401), InsufficientScope."""
     try:
         is_jwt = token.count(".") == 2
         open_token = mfa_token.open_access_token if is_jwt else mfa_token.open_stored
@@ -73,7 +73,7 @@ def open_bearer(
         device = veil.shown(ctx, opened, user)
         return Bearer(opened, user, (device,), place, asking_of(ctx, conn, opened, user))
     if not opened.is_stored and scope not in opened.scope.split():
-        raise AccessDenied(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
+        raise InsufficientScope(f"Insufficient scope, expected: {scope}", reason="insufficient_scope")
     owned = tuple(authenticators.list_authenticators(conn, user.id))
     return Bearer(opened, user, owned, place, asking_of(ctx, conn, opened, user))
 

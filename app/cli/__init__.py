@@ -2,8 +2,11 @@
 
 import gc
 from importlib import import_module
+from typing import Any
 
 import click
+
+EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "serve": "server",
@@ -43,6 +46,12 @@ class _Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click's own answer is 1, as for what failed
+            ctx.exit(EXIT_INTERRUPTED)
+
 
 @click.group(
     cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -55,6 +64,7 @@ def main() -> None:
     `belay clients create`, `belay users create` and `belay serve`. Settings are BELAY_... variables;
     `belay config check` lists them with their values.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some records rejected, 4 not ready, 78 bad configuration.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some records rejected, 4 not ready, 78 bad configuration,
+    130 interrupted.
     Lists and single things take --json.
     """

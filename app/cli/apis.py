@@ -109,12 +109,14 @@ def create(
 @click.option(
     "--grant", nargs=2, metavar="CLIENT_ID SCOPES", help="Let a client ask for these scopes for itself."
 )
+@json_option
 def update(
     identifier: str,
     scopes: tuple[str, ...],
     offline: bool | None,
     is_default: bool | None,
     grant: tuple[str, str] | None,
+    as_json: bool,
 ) -> None:
     """Change an API."""
     with opened() as ctx, ctx.db.write() as conn:
@@ -129,6 +131,8 @@ def update(
         if grant is not None:
             client = get_client(conn, grant[0])
             accounts.grant_scopes(conn, ctx, client.id, identifier, tuple(grant[1].split()))
+        api = _get(conn, identifier)
+    show(_view(api), as_json)
 
 
 @apis.command()

@@ -109,6 +109,7 @@ def create(
 @click.option("--default", "is_default", is_flag=True, help="Where the plain password grant looks people up.")
 @click.option("--brute-force/--no-brute-force", default=None, help="Count wrong passwords.")
 @directory_options
+@json_option
 def update(
     name: str,
     is_enabled: bool | None,
@@ -116,6 +117,7 @@ def update(
     remove_client: tuple[str, ...],
     is_default: bool,
     brute_force: bool | None,
+    as_json: bool,
     **directory: Any,
 ) -> None:
     """Change a realm. Its MFA mode is set with `belay policy set`."""
@@ -133,6 +135,9 @@ def update(
             accounts.set_clients(conn, ctx, realm, tuple(known - set(remove_client)))
         if is_default:
             accounts.update_tenant(conn, ctx, tenant.get_tenant(conn), default_directory=realm.name)
+        default = tenant.get_tenant(conn).default_directory
+        view = _view(get_realm(conn, realm.id), default, list(rows.list_clients_of(conn, realm.id)))
+    show(view, as_json)
 
 
 @realms.command()

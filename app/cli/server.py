@@ -300,7 +300,7 @@ def check(as_json: bool) -> None:
         )
         if name in settings.GATEWAYS:  # a webhook may carry a key behind its question mark
             value = re.sub(r"\?.*", "?***", str(value))
-        shown = "***" if is_secret and value else str(value)
+        shown = "***" if is_secret and value else "" if value is None else str(value)
         lines.append({"variable": variable, "value": shown, "source": source})
     show_all(lines, ("variable", "value", "source"), as_json)
 

@@ -174,4 +174,4 @@ def _text(value: object) -> str:
         between = ", " if any(isinstance(part, Mapping) for part in value) else " "
         return between.join(_text(part) for part in value) or "-"
     # A control character in somebody's name must not steer the terminal.
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(value))
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(value)) or "-"

@@ -17,6 +17,7 @@ from app.accounts import changes, exporting, importing
 from app.accounts import jobs as work
 from app.accounts.import_stream import Records, Unreadable
 from app.accounts.importing import Batch, Import, JobLost
+from app.cli import EXIT_INTERRUPTED
 from app.cli.shared import Failed, get_realm, json_option, opened, show
 from app.cli.users import users
 from app.context import Context
@@ -26,7 +27,6 @@ from app.store.jobs import Job
 from app.store.realms import Realm
 
 EXIT_REJECTED = 3
-EXIT_INTERRUPTED = 130
 SHOWN_ON_TERMINAL = 20  # rejected records, where no report was asked for
 
 connection_option = click.option(

@@ -76,7 +76,7 @@ def show_(who: str, realm_name: str, as_json: bool) -> None:
     with opened() as ctx, ctx.db.read() as conn:
         user = get_user(conn, get_realm(conn, realm_name), who)
         factors = [
-            f"{a.id} ({'active' if a.is_active else 'disabled' if a.disabled_at else 'unconfirmed'})"
+            {"id": a.id, "state": "active" if a.is_active else "disabled" if a.disabled_at else "unconfirmed"}
             for a in authenticators.list_authenticators(conn, user.id)
         ]
     show(_view(user) | {"authenticators": factors}, as_json)
@@ -129,7 +129,8 @@ def create(
 @realm_option
 @click.option("--password-stdin", is_flag=True, help="Set a password, read from standard input.")
 @click.option("--block/--unblock", "is_blocked", default=None, help="A blocked person gets in nowhere.")
-def update(who: str, realm_name: str, password_stdin: bool, is_blocked: bool | None) -> None:
+@json_option
+def update(who: str, realm_name: str, password_stdin: bool, is_blocked: bool | None, as_json: bool) -> None:
     """Change a person. A new password or a block ends all their tokens."""
     if not password_stdin and is_blocked is None:
         raise Failed("nothing to change; see --help", 2)
@@ -144,6 +145,8 @@ def update(who: str, realm_name: str, password_stdin: bool, is_blocked: bool | N
                 passwords.set_password(conn, ctx, realm, user, new_hash)
             if is_blocked is not None:
                 accounts.set_blocked(conn, ctx, user, is_blocked)
+            user = get_user(conn, realm, user.id)
+    show(_view(user), as_json)
 
 
 @users.command()

@@ -10,6 +10,7 @@ from app.context import Context
 from app.errors import (
     AuthorizationPending,
     InvalidRequest,
+    InvalidScope,
     Refusal,
     SlowDown,
     TemporarilyUnavailable,
@@ -98,14 +99,17 @@ def record_refusal(ctx: Context, refusal: Refusal) -> None:
 
 
 def text_member(members: Mapping[str, object], name: str, *, takes_list: bool = False) -> str | None:
-    """A text of the body; null and empty are absent. Raises InvalidRequest for any other type."""
+    """A text of the body; null and empty are absent. Raises InvalidRequest, InvalidScope for any other type."""
     value = members.get(name)
     if takes_list and isinstance(value, list) and all(isinstance(word, str) for word in value):
         value = " ".join(value)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a string", reason="member_type")
+        if name == "scope":
+            raise InvalidScope(reason="member_type")
+        wanted = "an array of strings" if takes_list else "a string"
+        raise InvalidRequest(f"{name} must be {wanted}", reason="member_type")
     return value
 
 

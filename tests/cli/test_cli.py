@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import select
+import signal
 import stat
 import subprocess
 import sys
@@ -62,6 +64,26 @@ def test_help_is_worth_reading(run: Run) -> None:
     run("nonsense", code=2)
 
 
+def test_ctrl_c_ends_with_a_code_of_its_own(run: Run, tmp_path: Path) -> None:
+    run("db", "upgrade")
+    env = os.environ | {"BELAY_INSTANCE": str(tmp_path / "instance")}
+    # A shell's background jobs, and so this suite in one, ignore the signal unless told otherwise.
+    with subprocess.Popen(
+        [BELAY, "logs", "follow"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        for number in range(30):  # until it is there to see one
+            run("realms", "create", f"staff-{number}")
+            if select.select([process.stdout], [], [], 1)[0]:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
 def test_an_empty_database_says_what_to_do(run: Run) -> None:
     assert "run: belay db upgrade" in run("realms", "list", code=4).stderr
     assert "run: belay db upgrade" in run("serve", code=4).stderr
@@ -117,7 +139,10 @@ def test_realms_policies_clients_apis_and_people(run: Run) -> None:
     rotated = made(run, "clients", "update", str(client["client_id"]), "--rotate-secret", "--disable")
     assert rotated["client_secret"] != client["client_secret"] and rotated["enabled"] is False
     run("apis", "create", "https://api.example", "--scope", "read:x")
-    run("apis", "update", "https://api.example", "--grant", str(client["client_id"]), "read:x")
+    granted = ("--offline", "--grant", str(client["client_id"]), "read:x")
+    assert made(run, "apis", "update", "https://api.example", *granted)["allow_offline_access"] is True
+    assert made(run, "realms", "update", "staff", "--disable")["enabled"] is False
+    assert made(run, "realms", "update", "staff", "--enable")["enabled"] is True
     told = run("apis", "update", "https://api.example", "--grant", str(client["client_id"]), "no:x", code=1)
     assert "the API has no scope no:x" in told.stderr
     person = made(run, "users", "create", "ana@example.com", "--realm", "staff", "--generate")
@@ -130,7 +155,7 @@ def test_realms_policies_clients_apis_and_people(run: Run) -> None:
     assert "The user already exists." in again.stderr
     alike = run("users", "create", "\u0430na@example.com", "--realm", "staff", "--generate", code=1)
     assert "looks too much like one that is taken" in alike.stderr
-    run("users", "update", "ana@example.com", "--realm", "staff", "--block")
+    assert made(run, "users", "update", "ana@example.com", "--realm", "staff", "--block")["blocked"] is True
     assert made(run, "users", "show", "ana@example.com", "--realm", "staff")["blocked"] is True
     run("users", "delete", "ana@example.com", "--realm", "staff", "--yes")
     run("users", "show", "ana@example.com", "--realm", "staff", code=1)

@@ -85,7 +85,12 @@ def test_scope_is_told_where_it_differs_from_what_was_asked(
 
 
 def test_a_scope_that_cannot_be_one_is_refused(wire: Wire, cast: Cast) -> None:
-    refused(bob(wire, scope='with"quote'), 400, "invalid_scope", "Scope must be an array or a string")
+    text = "Scope must be an array or a string"
+    refused(bob(wire, scope='with"quote'), 400, "invalid_scope", text)
+    members = {"grant_type": "password", "username": "bob@example.com", "password": PASSWORD}
+    for scope in (5, {"a": 1}, ["openid", 5], True):
+        answer = wire.post_json("/oauth/token", client_id="phone-app", scope=scope, **members)
+        refused(answer, 400, "invalid_scope", text)
 
 
 def test_offline_access_needs_the_api_and_the_client_to_allow_it(wire: Wire, cast: Cast) -> None:

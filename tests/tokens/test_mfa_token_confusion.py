@@ -345,7 +345,7 @@ def test_a_token_manages_what_its_scope_says(
             if needed == scope:
                 assert answer.status_code in (200, 404), answer.text
             else:
-                refused(answer, 403, "access_denied", f"Insufficient scope, expected: {needed}")
+                refused(answer, 403, "insufficient_scope", f"Insufficient scope, expected: {needed}")
 
 
 def neighbours(found: str) -> list[str]:
