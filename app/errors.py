@@ -2,7 +2,7 @@
 
 A class is named after its wire code (`invalid_grant` is `InvalidGrant`). `description` is public and stays the
 same for every cause that a stranger must not tell apart; `reason` is private, one short snake_case word for the
-event log. How a refusal looks on the wire is the business of `web/errors.py`.
+event log. How a refusal looks on the wire is the business of `web/answers.py`.
 """
 
 import re
