@@ -8,12 +8,9 @@ used up is used up or nothing is.
 from dataclasses import replace
 from typing import NoReturn
 
-from sqlalchemy import Connection
-
-from app import accounts, audit, mfa, ruling, veil
+from app import accounts, audit, lenience, mfa, ruling, veil
 from app.accounts import proving, reminding
 from app.asking import Asking, Person, asking_again, is_opened_by_pass, name_in, permitted, standing_of
-from app.channels import alerts
 from app.context import Context
 from app.directories import DIRECTORIES
 from app.errors import (
@@ -30,14 +27,12 @@ from app.guards import breached_password, password_attempt, second_factor
 from app.guards.password_attempt import Attempt
 from app.guards.protection import get_protection
 from app.passwords import FORM
-from app.policy import EXEMPTED, Allow, Challenge, Deny, Enroll, after, decide, grace_of, may_enroll
-from app.policy_terms import Counted
+from app.policy import Allow, Challenge, Deny, Enroll, decide, grace_of, may_enroll
 from app.settling import Opened, Redeemed, denial, last_transaction, refuse, take_back
 from app.store import authenticators, signing_keys, transactions, users
 from app.store.clients import Client
 from app.store.rules import RuleSet
 from app.store.signing_keys import Signer
-from app.store.users import User
 from app.tokens import issue, mfa_token
 from app.tokens.issue import Grantee, TokenSet
 from app.tokens.methods import PASSWORD
@@ -196,16 +191,14 @@ def finish(
         lost = _lost_first_step(opened)
     try:
         with last_transaction(ctx, person, lost, attempt=attempt, redeemed=redeemed, opened=opened) as conn:
-            _count(conn, ctx, asking, person, decision)
+            lenience.count(conn, ctx, asking, person, decision)
             reminding.remind(conn, ctx, person.user, asking.policy.terms, decision, grace_of(standing))
             ruling.save(conn, ctx, person.user.id, ruled)
             issue.save(conn, minted)
             audit.record(conn, ctx, ctx.facts.success_event, waiver(decision))
             was_veiled = redeemed is not None and redeemed.transaction.veil is not None
             password_attempt.succeeded(conn, ctx, asking.realm, person.user, attempt, was_veiled=was_veiled)
-            if waiver(decision) in EXEMPTED:
-                alerts.tell(conn, ctx, asking.realm.id, "exemption_used", person.user.id)
-    except _Recount as found:
+    except lenience.Recount as found:
         again = replace(person, user=found.user)
         return finish(
             ctx,
@@ -239,28 +232,6 @@ def _check_enrollment(ctx: Context, asking: Asking, person: Person, redeemed: Re
         refuse(ctx, denial(opening.reason), guess=redeemed.guess)
     if name_in(standing.policy, device) not in opening:
         refuse(ctx, denial("factor_not_allowed"), guess=redeemed.guess)
-
-
-class _Recount(Exception):
-    """Another login was counted meanwhile: what the policy says now is to be asked anew."""
-
-    def __init__(self, user: User) -> None:
-        self.user = user
-
-
-def _count(conn: Connection, ctx: Context, asking: Asking, person: Person, decision: Allow) -> None:
-    """Count what lets them in; their row is locked, so that of logins at once each sees the one before."""
-    if decision.spends is None:
-        return
-    now_there = users.find_mfa_counts(conn, person.user.id) or Counted()
-    if now_there.of_logins != (person.user.mfa_counts or Counted()).of_logins:
-        raise _Recount(replace(person.user, mfa_counts=now_there))
-    counted = after(now_there, decision.spends, ctx.now)
-    users.update_user(conn, person.user.id, mfa_counts=counted)
-    if decision.spends == "break_glass":
-        if asking.policy.terms.break_glass.alert:
-            audit.record(conn, ctx, "mfa_policy_break_glass", "alert")
-        alerts.tell(conn, ctx, asking.realm.id, "break_glass", person.user.id)
 
 
 def demand_factor(
