@@ -5,7 +5,7 @@ from dataclasses import fields
 from flask import Blueprint, Response, request
 
 from app.errors import AccessDenied, InsufficientScope, InvalidClient, InvalidRequest, InvalidToken
-from app.grants import end_user, revocation
+from app.grants import GRANTS, end_user, revocation
 from app.grants.dispatch import Asked, exchange, identify, record_refusal, text_member
 from app.tokens import access, identity
 from app.tokens.issue import TokenSet
@@ -16,8 +16,19 @@ from app.web.lifecycle import context
 
 blueprint = Blueprint("oauth", __name__)
 
+SECRETS = {param.name for grant in GRANTS.values() for param in grant.params if param.is_secret} | {
+    "client_secret",
+    "client_assertion",
+    "token",
+}
+
 
 def asked() -> Asked:
+    """Raises InvalidRequest, also for a secret in the address: proxies and browsers keep those (RFC 6749 2.3.1)."""
+    if not SECRETS.isdisjoint(request.args):
+        raise InvalidRequest(
+            "Credentials belong in the body, not in the address.", reason="secret_in_address"
+        )
     body = read_raw()
     return Asked(
         members=read_members(body),

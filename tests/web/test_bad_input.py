@@ -24,12 +24,13 @@ from app.grants.grant import Grant
 from app.store import realms
 from app.store.base import metadata
 from app.web.body import MAX_BYTES, MAX_MEMBERS
+from app.web.oauth import SECRETS
 from tests import making
 from tests.databases import KINDS, Templates
 from tests.evidence import report, size
 from tests.live import Live, raw_request, serving
 from tests.making import API, APP_SECRET, PASSWORD, Cast, grant_scopes
-from tests.wire import APP, Wire, bearer, code_of, told
+from tests.wire import APP, Wire, bearer, code_of, refused, told
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -59,6 +60,27 @@ def documented(answer: TestResponse) -> str:
 def malformed(answer: TestResponse) -> None:
     assert documented(answer) == "invalid_request", answer.text
     assert answer.status_code in (400, 413), answer.status
+
+
+BOBS = {
+    "grant_type": "password",
+    "username": "bob@example.com",
+    "password": PASSWORD,
+    "client_id": "phone-app",
+}
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_a_secret_in_the_address_is_refused_even_where_it_is_right(wire: Wire, cast: Cast, path: str) -> None:
+    assert {"password", "otp", "mfa_token", "refresh_token", "client_secret", "token"} <= SECRETS
+    text = "Credentials belong in the body, not in the address."
+    for name in SECRETS:
+        for query in (f"{name}={PASSWORD}", f"{name.replace('o', '%6F')}=x", f"a=b&{name}"):
+            refused(wire.post(f"{path}?{query}", **BOBS), 400, "invalid_request", text)
+
+
+def test_other_words_in_the_address_are_not_read(wire: Wire, cast: Cast) -> None:
+    wire.ok(wire.post("/oauth/token?realm=nowhere&grant_type=x&utm_source=y", **BOBS))
 
 
 _COUNTED = [
