@@ -57,8 +57,8 @@ def documented(answer: TestResponse) -> str:
     return str(body["error"])
 
 
-def malformed(answer: TestResponse) -> None:
-    assert documented(answer) == "invalid_request", answer.text
+def malformed(answer: TestResponse, error: str = "invalid_request") -> None:
+    assert documented(answer) == error, answer.text
     assert answer.status_code in (400, 413), answer.status
 
 
@@ -307,7 +307,8 @@ def test_every_parameter_of_every_grant_is_text(wire: Wire, server: Server, cast
             for value in NOT_TEXT:
                 if name in lists and value == []:  # an empty list is no word at all, as an empty text is
                     continue
-                malformed(wire.post_json("/oauth/token", **(good | {name: value})))
+                error = "invalid_scope" if name == "scope" else "invalid_request"
+                malformed(wire.post_json("/oauth/token", **(good | {name: value})), error)
             if name not in lists:
                 malformed(wire.post_json("/oauth/token", **(good | {name: [good.get(name, "x")]})))
     wire.ok(wire.post_json("/oauth/token", **good))
