@@ -39,35 +39,19 @@ def create_ticket(
         ctx,
         user,
         kind,
-        seconds=seconds,
+        seconds,
         result_url=result_url,
         marks_verified=marks_verified,
         allows_more=allows_more,
-        kinds=kinds,
+        kinds=list(kinds),
     )
     tickets.add_ticket(conn, ticket, voids=True)
     return ticket, token
 
 
-def _new_ticket(
-    ctx: Context,
-    user: User,
-    kind: str,
-    *,
-    seconds: int,
-    result_url: str | None = None,
-    marks_verified: bool = False,
-    allows_more: bool = False,
-    kinds: tuple[str, ...] = (),
-) -> tuple[Ticket, str]:
+def _new_ticket(ctx: Context, user: User, kind: str, seconds: int, **details: object) -> tuple[Ticket, str]:
     token = random_token()
-    details = {
-        "email": user.email,
-        "result_url": result_url,
-        "marks_verified": marks_verified,
-        "allows_more": allows_more,
-        "kinds": list(kinds),
-    }
+    details = {"email": user.email, **details}
     ticket = Ticket(
         f"tkt_{random_id(22)}",
         digest(token),
@@ -89,7 +73,7 @@ def send_reset(conn: Connection, ctx: Context, realm: Realm, user: User | None) 
     holder = user or User(
         f"auth0|{random_id(24)}", realm.id, ctx.now, ctx.now, email="nobody@example.invalid"
     )
-    ticket, token = _new_ticket(ctx, holder, "password", seconds=ASKED_SECONDS)
+    ticket, token = _new_ticket(ctx, holder, "password", ASKED_SECONDS)
     tickets.add_ticket_if_there(conn, ticket)
     notices.put(
         conn,

@@ -24,7 +24,8 @@ BUCKET_SIZE = 10
 DAY_SECONDS = 86400.0
 REFILL_SECONDS = 360.0  # one guess comes back; a success gives back its own and never an earlier one
 
-CONTACT_REFILL_SECONDS = 30 * DAY_SECONDS
+OF_PERSON = (BUCKET_SIZE, REFILL_SECONDS)
+OF_CONTACTS = (FAILURE_CAP, 30 * DAY_SECONDS)
 
 TOO_MANY = "Too many failed codes. Wait for some minutes before retrying."
 
@@ -58,7 +59,7 @@ def before(
     if not is_counted:
         return Guess(user_id, tuple(candidates), is_counted=False)
     contact = None if are_kept else _contact_key(user_id)
-    size = BUCKET_SIZE
+    limit = OF_PERSON
     with ctx.db.write() as conn:
         wait = _spend(conn, ctx, user_id)
         ids = [a.id for a in candidates]
@@ -66,7 +67,7 @@ def before(
         if are_kept:
             open_ids = authenticators.spend_guess(conn, ids) if wait is None else set()
         elif wait is None:
-            size, refill = FAILURE_CAP, CONTACT_REFILL_SECONDS
+            limit = size, refill = OF_CONTACTS
             wait = buckets.spend(conn, _contact_key(user_id), size=size, refill_seconds=refill, now=ctx.now)
         if wait is None and not open_ids:
             authenticators.disable_exhausted(conn, [a.id for a in candidates], ctx.now)
@@ -74,7 +75,7 @@ def before(
         if wait is not None:
             _tell(conn, ctx, user_id)
     if wait is not None:
-        raise _too_many(ctx, wait, event, size)
+        raise _too_many(ctx, wait, event, limit)
     return Guess(user_id, tuple(a for a in candidates if a.id in open_ids), contact=contact)
 
 
@@ -93,8 +94,8 @@ def _contact_key(user_id: str) -> str:
     return f"guess/contact/{user_id}"
 
 
-def _too_many(ctx: Context, wait: float, event: str, size: int = BUCKET_SIZE) -> InvalidRequest:
-    refill = REFILL_SECONDS if size == BUCKET_SIZE else CONTACT_REFILL_SECONDS
+def _too_many(ctx: Context, wait: float, event: str, limit: tuple[int, float] = OF_PERSON) -> InvalidRequest:
+    size, refill = limit
     details: dict[str, object] = {
         "limit": {"max": size, "then_one_each_seconds": refill, "wait_seconds": int(wait)}
     }

@@ -1,5 +1,6 @@
 """`/users/{id}/authentication-methods` and the older ways to somebody's second factors."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -59,10 +60,13 @@ def passkey_view(known: Passkey) -> dict[str, Any]:
     }
 
 
+def _views(call: Call, conn: Connection, found: Sequence[Authenticator | Passkey]) -> list[dict[str, Any]]:
+    on = ways.kinds_on(call.ctx, conn, [known for known in found if isinstance(known, Authenticator)])
+    return [passkey_view(known) if isinstance(known, Passkey) else view(known, on) for known in found]
+
+
 def _view(call: Call, conn: Connection, known: Authenticator | Passkey) -> dict[str, Any]:
-    if isinstance(known, Passkey):
-        return passkey_view(known)
-    return view(known, ways.kinds_on(call.ctx, conn, [known]))
+    return _views(call, conn, [known])[0]
 
 
 def _told_of(known: Authenticator, on: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -125,7 +129,7 @@ def _find(conn: Connection, call: Call) -> Authenticator | Passkey:
 def list_methods(call: Call) -> object:
     """Second factors and passkeys of a user, those that wait for their confirmation included"""
     with call.ctx.db.read() as conn:
-        found = [_view(call, conn, known) for known in _methods_of(conn, call.id)]
+        found = _views(call, conn, _methods_of(conn, call.id))
         return whole_page(call.query, "authenticators", found, dict)
 
 
